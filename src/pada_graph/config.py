@@ -1,0 +1,225 @@
+"""RunConfig: everything a run can be told, with the paper's section 3.2 as defaults. It is the graph's context_schema."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pada_graph.errors import InputError
+
+TaskName = Literal["arc_challenge", "gsm8k", "hellaswag", "squad", "humaneval", "demo", "jsonl"]
+Role = Literal["analyst", "generator", "judge"]
+ROLES: tuple[Role, ...] = ("analyst", "generator", "judge")
+
+LLAMA_70B = "bedrock_converse:us.meta.llama3-3-70b-instruct-v1:0"
+CLAUDE_HAIKU = "bedrock_converse:us.anthropic.claude-haiku-4-5-20251001-v1:0"
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Where the rows come from and how many are used."""
+
+    source: str = Field("hub", description="hub, a folder with train|validation|test.jsonl[.gz], or builtin:demo")
+    train_size: int = Field(1000, ge=1, description="Rows of D_train; smaller sizes are prefixes of larger ones (3.1).")
+    validation_size: int = Field(500, ge=1, description="Rows of D_val (3.1).")
+    test_size: int = Field(500, ge=1, description="Rows of the test split (3.1).")
+    seed: int = Field(0, description="Seed of the one permutation all sizes are cut from; not the run's seed.")
+    overlap: Literal["error", "drop"] = Field(
+        "error", description="Rows of train that also stand in validation or test: refuse, or drop them from train."
+    )
+    match: Literal["exact", "number", "choice"] = Field(
+        "exact", description="Task jsonl only: how an output is compared with the answer."
+    )
+
+
+class Lora(Section):
+    """LoRA adapter (3.2)."""
+
+    r: int = Field(32, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: str | list[str] = Field("all-linear", description="PEFT's target_modules; the paper is silent.")
+
+
+class Training(Section):
+    """Supervised fine-tuning (3.2); schedule linear to 0, no warm-up, weight decay 0, i.e. plain Adam."""
+
+    epochs: float = Field(5, gt=0)
+    learning_rate: float = Field(2e-4, gt=0)
+    batch_size: int = Field(8, ge=1, description="Rows per optimiser step; the paper is silent.")
+
+
+class Inference(Section):
+    """How the student answers."""
+
+    engine: Literal["transformers"] = "transformers"
+    max_new_tokens: int | None = Field(None, ge=1, description="null: the task's own limit.")
+    batch_size: int = Field(32, ge=1, description="Prompts decoded together.")
+
+
+class Student(Section):
+    """The small language model that is fine-tuned."""
+
+    model: str = Field(
+        "meta-llama/Llama-3.2-1B-Instruct", description="hub id, folder, builtin:smollm2-135m or builtin:tiny"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU that has it, else float32."
+    )
+    lora: Lora = Lora()
+    training: Training = Training()
+    inference: Inference = Inference()
+
+
+class Model(BaseModel):
+    """One teacher model: any init_chat_model id; further keys are its keyword arguments (base_url, api_key, ...)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    model: str = Field(description="init_chat_model id, gguf:PATH, or builtin:rules")
+    temperature: float | None = Field(0, ge=0, le=2, description="null: do not send one.")
+
+
+class Models(Section):
+    """The teacher's three roles (3.2). The judge is another model than the generator: no self-enhancement bias."""
+
+    analyst: Model = Model(model=LLAMA_70B)
+    generator: Model = Model(model=LLAMA_70B, temperature=0.7)
+    judge: Model = Model(model=CLAUDE_HAIKU)
+
+
+class Patterns(Section):
+    """Learn from generalization patterns (A.2.1)."""
+
+    enabled: bool = True
+    max_errors: int = Field(50, ge=1, description="Validation failures sampled for analysis (3.2).")
+    analysis_batch: int = Field(10, ge=1, description="Failures per analysis call (A.5).")
+    embedder: str = Field(
+        "sentence-transformers/all-mpnet-base-v2", description="sentence-transformers id, folder or builtin:minilm"
+    )
+    min_clusters: int = Field(2, ge=2)
+    max_clusters: int = Field(10, ge=2)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Patterns":
+        if self.max_clusters < self.min_clusters:
+            raise ValueError(f"max_clusters ({self.max_clusters}) is below min_clusters ({self.min_clusters})")
+        return self
+
+
+class TrainErrors(Section):
+    """Learn from training errors (A.2.2)."""
+
+    enabled: bool = True
+
+
+class Generation(Section):
+    """How much synthetic data (3.2)."""
+
+    ratio: float = Field(0.5, gt=0, le=10, description="Synthetic rows per iteration, as a share of D_train.")
+    batch_size: int = Field(10, ge=1, description="B: samples per generation and judging call (A.5).")
+    pattern_share: float = Field(0.5, ge=0, le=1, description="Share of the pattern branch; the rest is the error branch.")
+
+
+class Quality(Section):
+    """Quality control (2.4, A.4)."""
+
+    enabled: bool = True
+    threshold: float = Field(7, ge=1, le=10)
+    max_regenerations: int = Field(3, ge=0)
+    gate: Literal["batch", "sample"] = Field("batch", description="What is compared with the threshold and written anew.")
+    on_exhausted: Literal["drop", "keep_best"] = Field("drop", description="Batches that never pass.")
+
+
+class Limits(Section):
+    """What a run may use."""
+
+    concurrency: int = Field(16, ge=1, description="Teacher calls in flight.")
+    max_calls: int | None = Field(None, ge=1, description="Stop, resumable, before the call that would exceed this.")
+
+
+class RunConfig(Section):
+    """One run: one method on one task with one seed."""
+
+    task: TaskName = "gsm8k"
+    method: Literal["pada", "vanilla"] = "pada"
+    seed: int = 0
+    iterations: int = Field(3, ge=0, description="Rounds of augmentation after vanilla fine-tuning.")
+    data: Data = Data()
+    student: Student = Student()
+    models: Models = Models()
+    patterns: Patterns = Patterns()
+    train_errors: TrainErrors = TrainErrors()
+    generation: Generation = Generation()
+    quality: Quality = Quality()
+    limits: Limits = Limits()
+    executor: Literal["local"] = "local"
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
+    """Read a YAML file and apply `key.path=value` overrides (values are YAML).
+
+    Raises:
+        InputError: file missing, not YAML, or a key or value that RunConfig refuses; names the key and the nearest one.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). `pada-graph init DIR` writes a config.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: expected a mapping of keys at the top, found {type(raw).__name__}.")
+    for override in overrides or []:
+        _override(raw, override)
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: dict[str, Any], where: str) -> RunConfig:
+    """Validate a mapping; `where` (file or caller) is named in errors.
+
+    Raises:
+        InputError: with one line per offending key.
+    """
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors()]
+        raise InputError("\n".join(f"{where}: {line}" for line in lines)) from error
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise InputError(f"--set {override}: write it as key=value, e.g. --set student.training.epochs=2")
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        raw = raw.setdefault(parent, {})
+        if not isinstance(raw, dict):
+            raise InputError(f"--set {override}: {parent} is not a section")
+    try:
+        raw[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {override}: {value!r} is not a YAML value") from error
+
+
+def _explain(item: Any) -> str:
+    location = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{location or 'config'}: {item['msg']} (found {item['input']!r})"
+    close = difflib.get_close_matches(str(item["loc"][-1]), _keys(item["loc"][:-1]), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(_keys(item['loc'][:-1]))}"
+    return f"{location}: unknown key; {hint}"
+
+
+def _keys(parents: tuple[Any, ...]) -> list[str]:
+    section: Any = RunConfig
+    for parent in parents:
+        section = section.model_fields[str(parent)].annotation
+    return list(section.model_fields)

@@ -1,0 +1,13 @@
+"""The two ways a run ends early. The command line turns them into exit status 2 and 1 (no traceback)."""
+
+
+class PadaError(Exception):
+    """Base of the errors whose message is written for the user: what failed, where, and how to mend it."""
+
+
+class InputError(PadaError):
+    """Bad input or configuration: nothing was started. The message names file, row or key, and the fix."""
+
+
+class StoppedError(PadaError):
+    """The run stopped before its end; everything finished is kept and the same command resumes it."""

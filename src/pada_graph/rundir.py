@@ -1,0 +1,117 @@
+"""The run directory: atomic files, JSONL artifacts by sha256, one process at a time. It alone is enough to resume."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pada_graph.errors import InputError, StoppedError
+from pada_graph.state import Artifact
+
+
+class RunDir:
+    """Paths and files of one run. All writes are whole or absent: temporary file, fsync, rename."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    def path(self, name: str) -> Path:
+        """The file or folder `name` of the run."""
+        return self.root / name
+
+    def iteration(self, iteration: int | None) -> str:
+        """Folder of one iteration, relative to the run; None is the untuned base model."""
+        return "untuned" if iteration is None else f"iteration_{iteration}"
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file, whole or not at all.
+
+        Raises:
+            StoppedError: the disk refused it; what was written before stays as it was.
+        """
+        target = self.path(name)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoppedError(
+                f"{target}: cannot be written ({error.strerror}). Free some space or mend the permissions, "
+                "then run the same command again."
+            ) from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write an indented JSON file."""
+        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file.
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        try:
+            return json.loads(self.path(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path(name)}: missing or damaged ({error}); is {self.root} a run directory?") from error
+
+    def write_jsonl(self, name: str, rows: Iterable[Any]) -> Artifact:
+        """Write rows, one a line, and return the file's count and sha256."""
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+        text = "".join(lines)
+        self.write_text(name, text)
+        return {"path": name, "count": len(lines), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+    def read_jsonl(self, name: str) -> list[Any]:
+        """Read all rows of a JSONL file of this run.
+
+        Raises:
+            InputError: missing or damaged.
+        """
+        try:
+            with self.path(name).open(encoding="utf-8") as file:
+                return [json.loads(line) for line in file]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path(name)}: missing or damaged ({error}).") from error
+
+    def artifact(self, name: str) -> Artifact | None:
+        """Describe a JSONL file that is already there, or None."""
+        try:
+            data = self.path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        return {"path": name, "count": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
+
+    def append(self, name: str, row: Any) -> None:
+        """Append one line to a log (events.jsonl); not durable, never needed to resume."""
+        with self.path(name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the run directory for this process.
+
+    Raises:
+        InputError: another process has it, or it cannot be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = (root / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{root}: cannot be used as run directory ({error.strerror}). Choose another --run-dir.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{root}: another process is working on this run. Wait for it, or stop it first.") from error
+        yield

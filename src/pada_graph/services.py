@@ -1,0 +1,137 @@
+"""The seam between the graph and the world: what nodes may use, as protocols of one or two methods.
+
+`default_services` makes the real ones from a config; tests pass their own `Services` to `build_graph`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from typing_extensions import TypedDict
+
+from pada_graph.config import Role, RunConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Progress = Callable[[dict[str, Any]], None]  # takes a small JSON-able event, e.g. {"step": 3, "steps": 60, "loss": 1.2}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a teacher answered."""
+
+    text: str
+    stop_reason: str  # "stop", or the provider's word for anything else ("length", "content_filter", ...)
+    input_tokens: int
+    output_tokens: int
+
+
+class Usage(TypedDict):
+    """What one role has cost so far, in calls and tokens."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+
+
+class Teacher(Protocol):
+    """The large language models, one per role."""
+
+    def ask(self, role: Role, prompt: str, *, item: str, attempt: int = 0) -> Reply:
+        """Answer one prompt.
+
+        `item` and `attempt` name the question: the same words for the same question are answered from the journal,
+        a regeneration has another attempt and is asked anew.
+
+        Raises:
+            StoppedError: the provider failed for good, or a limit was met.
+        """
+        ...
+
+    def usage(self) -> dict[Role, Usage]:
+        """Calls and tokens of the whole run, those of earlier processes included."""
+        ...
+
+
+class Embedder(Protocol):
+    """Sentence embeddings."""
+
+    def embed(self, texts: Sequence[str]) -> "np.ndarray":
+        """Return unit vectors, float32, shape (len(texts), dimension)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One fine-tuning: a fresh LoRA adapter from the base model on rendered rows."""
+
+    model: str
+    dtype: str
+    rows: Path  # JSONL with "prompt" and "completion", both strings
+    adapter: Path  # folder to make
+    log: Path  # JSONL, one line per logged step
+    lora: dict[str, Any]  # config.Lora as a dict
+    training: dict[str, Any]  # config.Training as a dict
+    seed: int
+
+
+class Trainer(Protocol):
+    """Fine-tunes the student."""
+
+    def train(self, job: TrainJob, progress: Progress) -> None:
+        """Make `job.adapter`, whole or not at all; do nothing if it is already there and whole.
+
+        Raises:
+            StoppedError: training failed; the message holds the cause.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One generated answer."""
+
+    index: int  # of the prompt
+    text: str
+    truncated: bool  # met the token limit before it ended
+
+
+class Predictor(Protocol):
+    """Lets the student answer."""
+
+    def predict(
+        self, adapter: Path | None, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
+    ) -> Iterator[Completion]:
+        """Answer every prompt greedily, in any order; `adapter` None is the untuned base model.
+
+        `prompts` are user turns; the chat template is applied here, as in training. A completion's text ends before
+        the first of the `stop` strings.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything the nodes use that is not data."""
+
+    teacher: Teacher
+    embedder: Embedder
+    trainer: Trainer
+    predictor: Predictor
+
+
+def default_services(config: RunConfig, run_dir: Path) -> Services:
+    """The real ones: chat models behind the run's journal, sentence-transformers, TRL in a child process."""
+    from pada_graph.clustering import SentenceEmbedder
+    from pada_graph.executors.local import LocalTrainer
+    from pada_graph.student.inference import TransformersPredictor
+    from pada_graph.teacher.models import JournaledTeacher
+
+    return Services(
+        teacher=JournaledTeacher(config.models, config.limits, run_dir / "teacher_calls.sqlite"),
+        embedder=SentenceEmbedder(config.patterns.embedder),
+        trainer=LocalTrainer(),
+        predictor=TransformersPredictor(config.student),
+    )

@@ -1,0 +1,339 @@
+"""The whole contract of the graph on one page: records, inputs, states and outputs.
+
+Everything is JSON-native. Rows of data live in the run directory and appear here as `Artifact`s; what a person debugs
+(analyses, patterns, strategies, batch outcomes, scores) is in the state itself, in append-only lists whose records carry
+`iteration`, the round of augmentation they belong to (0 = vanilla fine-tuning).
+"""
+
+from operator import add
+from typing import Annotated, Any, Literal
+
+from typing_extensions import TypedDict
+
+Row = dict[str, Any]  # one row of a task: "id" and the task's own fields
+Split = Literal["train", "validation", "test"]
+Branch = Literal["pattern", "error"]  # learn from generalization patterns (A.2.1) or from training errors (A.2.2)
+
+# ---------------------------------------------------------------------------------------------------------- records
+
+
+class Artifact(TypedDict):
+    """A JSONL file of the run directory."""
+
+    path: str  # relative to the run directory
+    count: int
+    sha256: str
+
+
+class Score(TypedDict):
+    """Accuracy of one model on one split, with its Wilson 95 % interval."""
+
+    n: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    unparsed: int  # outputs without a readable answer: wrong, and counted here too
+    truncated: int  # outputs that met the token limit
+
+
+class Evaluation(TypedDict):
+    """One model's predictions on one split."""
+
+    iteration: int | None  # None: the untuned base model
+    split: Split
+    score: Score
+    predictions: Artifact
+
+
+class Prediction(TypedDict):
+    """One line of predictions_*.jsonl: (x, y, y-hat) and the task's verdict Fail (A.1)."""
+
+    id: str
+    prompt: str
+    target: str
+    output: str
+    correct: bool
+    parsed: str | None  # the answer read from the output; None: unreadable
+    reason: str  # why it is wrong, in words; empty if correct
+    truncated: bool
+
+
+class Analysis(TypedDict):
+    """a_j: why one validation failure happened (A.2.1, Figure 2)."""
+
+    iteration: int
+    failure_id: str
+    error_cause: str
+    scenario_category: str
+
+
+class Cluster(TypedDict):
+    """C_k: failures whose analyses are alike (equation 2)."""
+
+    iteration: int
+    cluster: int
+    failure_ids: list[str]
+
+
+class Clustering(TypedDict):
+    """How K was chosen, once per iteration."""
+
+    iteration: int
+    k: int
+    method: Literal["elbow", "silhouette", "single"]
+    inertia: list[float]  # for k = 1, 2, ...
+
+
+class Pattern(TypedDict):
+    """pattern_k: the systematic weakness that a cluster shows (A.2.1, Figure 3)."""
+
+    iteration: int
+    pattern_id: str
+    cluster: int
+    size: int
+    category_name: str
+    error_pattern: str
+
+
+class Strategy(TypedDict):
+    """strategy_k: how to write training data against one pattern (A.2.1, Figure 4)."""
+
+    iteration: int
+    strategy_id: str
+    pattern_id: str
+    category_name: str
+    strategy_name: str
+    generation_approach: str
+    key_elements: list[str]
+
+
+class Slot(TypedDict):
+    """One synthetic sample to be written, and the train row it starts from."""
+
+    sample_id: str
+    seed_id: str
+
+
+class BatchPlan(TypedDict):
+    """B samples that are generated and judged in one call each (A.5)."""
+
+    iteration: int
+    batch_id: str
+    branch: Branch
+    strategy_id: str | None  # None in the error branch
+    slots: list[Slot]
+
+
+class Seed(TypedDict):
+    """x_i of D_train, or e_i of E_train with the student's wrong answer: all that a generator ever sees."""
+
+    id: str
+    row: Row
+    wrong_answer: str | None  # only in the error branch
+
+
+class Draft(TypedDict):
+    """One synthetic sample as generated, before anybody judged it."""
+
+    sample_id: str
+    seed_id: str
+    row: Row | None  # None: the reply held no usable sample for this slot
+    fault: str | None  # why it is unusable, told to the generator; None: fit for the judge
+    fate: Literal["ok", "failed", "duplicate", "contaminated"]
+
+
+class Review(TypedDict):
+    """The judge's ratings of one sample, each 1-10 (A.4)."""
+
+    sample_id: str
+    adherence: float | None  # pattern branch only
+    utility: float
+    relevance: float
+    score: float  # their mean
+    feedback: str
+
+
+class Attempt(TypedDict):
+    """One turn of the quality-control loop for one batch."""
+
+    attempt: int  # 0 = first generation
+    score: float  # mean over the samples asked for; an unusable one counts 1, the worst rating
+    usable: int
+    feedback: str  # what the next attempt is told
+    drafts: list[Draft]
+    reviews: list[Review]
+
+
+class Sample(TypedDict):
+    """An accepted synthetic row with its lineage."""
+
+    id: str
+    row: Row
+    iteration: int
+    branch: Branch
+    strategy_id: str | None
+    pattern_id: str | None
+    seed_id: str
+    batch_id: str
+    generator: str  # model id
+    prompt_sha256: str
+    attempts: int
+    scores: list[float]  # batch score of every attempt
+    review: Review | None  # None where quality control is switched off
+
+
+class BatchOutcome(TypedDict):
+    """What became of one batch: requested = accepted + rejected + failed + duplicate + contaminated."""
+
+    iteration: int
+    batch_id: str
+    branch: Branch
+    strategy_id: str | None
+    accepted_batch: bool
+    attempts: int
+    scores: list[float]
+    feedback: list[str]
+    requested: int
+    accepted: int
+    rejected: int  # judged, and not good enough
+    failed: int  # no usable sample: malformed, missing, or refused by the task's own validator
+    duplicate: int
+    contaminated: int  # overlaps validation or test
+    file: str  # the batch's drafts, reviews and samples
+
+
+class Accounting(TypedDict):
+    """The identity of BatchOutcome, summed over one iteration."""
+
+    iteration: int
+    requested: int
+    accepted: int
+    rejected: int
+    failed: int
+    duplicate: int
+    contaminated: int
+
+
+# ----------------------------------------------------------------------------------------------------------- states
+
+
+class PadaInput(TypedDict, total=False):
+    """Input of the graph: scalars only, so that Studio shows a usable form. Absent ones come from the config."""
+
+    task: str
+    run_dir: str
+    method: str
+    train_size: int
+    seed: int
+
+
+class PadaState(PadaInput, total=False):
+    """The shared state that the orchestrator maintains (2.1)."""
+
+    iteration: int  # the round being worked on
+    stop_reason: str  # why no further round follows; empty while the loop goes on
+    training_sets: Annotated[list[Artifact], add]  # D_train plus D_syn so far, one per iteration
+    evaluations: Annotated[list[Evaluation], add]
+    analyses: Annotated[list[Analysis], add]
+    clusterings: Annotated[list[Clustering], add]
+    clusters: Annotated[list[Cluster], add]
+    patterns: Annotated[list[Pattern], add]
+    strategies: Annotated[list[Strategy], add]
+    batches: list[BatchPlan]  # this round's
+    outcomes: Annotated[list[BatchOutcome], add]
+    accounting: Annotated[list[Accounting], add]
+    notes: Annotated[list[str], add]  # what a reader of the report should know: shortfalls, skipped branches
+    best_iteration: int
+
+
+class PadaOutput(TypedDict, total=False):
+    """What `invoke` returns; metrics.json and report.html in the run directory hold the rest."""
+
+    run_dir: str
+    iteration: int
+    stop_reason: str
+    best_iteration: int
+    evaluations: list[Evaluation]
+    patterns: list[Pattern]
+    strategies: list[Strategy]
+    accounting: list[Accounting]
+    notes: list[str]
+
+
+class AnalysisInput(TypedDict):
+    """Input of the pattern-analysis subgraph: the round whose strategies are wanted."""
+
+    run_dir: str
+    iteration: int
+
+
+class AnalysisState(AnalysisInput, total=False):
+    """State of the pattern-analysis subgraph. It alone holds validation failures."""
+
+    failures: list[Prediction]  # the subsample of E_val
+    analyses: Annotated[list[Analysis], add]
+    clusterings: Annotated[list[Clustering], add]
+    clusters: Annotated[list[Cluster], add]
+    patterns: Annotated[list[Pattern], add]
+    strategies: Annotated[list[Strategy], add]
+    notes: Annotated[list[str], add]
+
+
+class AnalysisOutput(TypedDict, total=False):
+    """What leaves the subgraph: no validation row among it."""
+
+    analyses: list[Analysis]
+    clusterings: list[Clustering]
+    clusters: list[Cluster]
+    patterns: list[Pattern]
+    strategies: list[Strategy]
+    notes: list[str]
+
+
+class FailureBatch(AnalysisInput):
+    """Payload of one analyze_errors task."""
+
+    batch: int
+    failures: list[Prediction]
+
+
+class ClusterTask(AnalysisInput):
+    """Payload of one categorize_pattern task."""
+
+    cluster: int
+    analyses: list[Analysis]
+
+
+class PatternTask(AnalysisInput):
+    """Payload of one draft_strategy task."""
+
+    pattern: Pattern
+
+
+class BatchInput(TypedDict):
+    """Input of the synthesize_batch subgraph."""
+
+    run_dir: str
+    plan: BatchPlan
+    strategy: Strategy | None
+
+
+class BatchState(BatchInput, total=False):
+    """State of one batch in the generate / quality-control loop."""
+
+    seeds: list[Seed]
+    attempt: int  # of the draft at hand; 0 = first
+    drafts: list[Draft]
+    prompt_sha256: str
+    feedback: str  # for the next attempt
+    passed: bool  # the gate's verdict on the draft at hand
+    kept: list[Draft]  # gate "sample": what earlier attempts already brought
+    history: Annotated[list[Attempt], add]
+    outcomes: Annotated[list[BatchOutcome], add]
+
+
+class BatchOutput(TypedDict, total=False):
+    """What leaves the synthesize_batch subgraph; the samples are in the outcome's file."""
+
+    outcomes: list[BatchOutcome]
