@@ -1,4 +1,7 @@
-"""RunConfig: everything a run can be told, with the paper's section 3.2 as defaults. It is the graph's context_schema."""
+"""RunConfig: everything a run can be told, with the paper's section 3.2 as defaults.
+
+It is also the graph's context_schema, which is what Studio makes its form from.
+"""
 
 import difflib
 from pathlib import Path
@@ -124,7 +127,9 @@ class Generation(Section):
 
     ratio: float = Field(0.5, gt=0, le=10, description="Synthetic rows per iteration, as a share of D_train.")
     batch_size: int = Field(10, ge=1, description="B: samples per generation and judging call (A.5).")
-    pattern_share: float = Field(0.5, ge=0, le=1, description="Share of the pattern branch; the rest is the error branch.")
+    pattern_share: float = Field(
+        0.5, ge=0, le=1, description="Share of the pattern branch; the rest is the error branch."
+    )
 
 
 class Quality(Section):
@@ -133,7 +138,9 @@ class Quality(Section):
     enabled: bool = True
     threshold: float = Field(7, ge=1, le=10)
     max_regenerations: int = Field(3, ge=0)
-    gate: Literal["batch", "sample"] = Field("batch", description="What is compared with the threshold and written anew.")
+    gate: Literal["batch", "sample"] = Field(
+        "batch", description="What is compared with the threshold and written anew."
+    )
     on_exhausted: Literal["drop", "keep_best"] = Field("drop", description="Batches that never pass.")
 
 
@@ -171,7 +178,9 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). `pada-graph init DIR` writes a config.") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}). `pada-graph init DIR` writes a config."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):

@@ -62,7 +62,9 @@ class RunDir:
         try:
             return json.loads(self.path(name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.path(name)}: missing or damaged ({error}); is {self.root} a run directory?") from error
+            raise InputError(
+                f"{self.path(name)}: missing or damaged ({error}); is {self.root} a run directory?"
+            ) from error
 
     def write_jsonl(self, name: str, rows: Iterable[Any]) -> Artifact:
         """Write rows, one a line, and return the file's count and sha256."""
@@ -108,10 +110,14 @@ def locked(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         file = (root / ".lock").open("w")
     except OSError as error:
-        raise InputError(f"{root}: cannot be used as run directory ({error.strerror}). Choose another --run-dir.") from error
+        raise InputError(
+            f"{root}: cannot be used as run directory ({error.strerror}). Choose another --run-dir."
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"{root}: another process is working on this run. Wait for it, or stop it first.") from error
+            raise InputError(
+                f"{root}: another process is working on this run. Wait for it, or stop it first."
+            ) from error
         yield

@@ -1,8 +1,8 @@
 """The whole contract of the graph on one page: records, inputs, states and outputs.
 
-Everything is JSON-native. Rows of data live in the run directory and appear here as `Artifact`s; what a person debugs
-(analyses, patterns, strategies, batch outcomes, scores) is in the state itself, in append-only lists whose records carry
-`iteration`, the round of augmentation they belong to (0 = vanilla fine-tuning).
+Everything is JSON-native. Rows of data live in the run directory and appear here as `Artifact`s; what a person
+debugs (analyses, patterns, strategies, batch outcomes, scores) is in the state itself, in append-only lists whose
+records carry `iteration`, the round of augmentation they belong to (0 = vanilla fine-tuning).
 """
 
 from operator import add
@@ -268,16 +268,20 @@ class AnalysisInput(TypedDict):
     iteration: int
 
 
-class AnalysisState(AnalysisInput, total=False):
-    """State of the pattern-analysis subgraph. It alone holds validation failures."""
+class AnalysisUpdate(TypedDict, total=False):
+    """What the nodes of the pattern-analysis subgraph add. It alone holds validation failures."""
 
-    failures: list[Prediction]  # the subsample of E_val
+    failure_batches: list[list[Prediction]]  # the subsample of E_val, as it is analysed
     analyses: Annotated[list[Analysis], add]
     clusterings: Annotated[list[Clustering], add]
     clusters: Annotated[list[Cluster], add]
     patterns: Annotated[list[Pattern], add]
     strategies: Annotated[list[Strategy], add]
     notes: Annotated[list[str], add]
+
+
+class AnalysisState(AnalysisInput, AnalysisUpdate):
+    """State of the pattern-analysis subgraph."""
 
 
 class AnalysisOutput(TypedDict, total=False):
@@ -319,18 +323,23 @@ class BatchInput(TypedDict):
     strategy: Strategy | None
 
 
-class BatchState(BatchInput, total=False):
-    """State of one batch in the generate / quality-control loop."""
+class BatchUpdate(TypedDict, total=False):
+    """What the nodes of the generate / quality-control loop add."""
 
     seeds: list[Seed]
     attempt: int  # of the draft at hand; 0 = first
     drafts: list[Draft]
     prompt_sha256: str
     feedback: str  # for the next attempt
-    passed: bool  # the gate's verdict on the draft at hand
-    kept: list[Draft]  # gate "sample": what earlier attempts already brought
+    passed: bool  # whether the drafts at hand meet the threshold
+    attempts_left: int
+    kept: list[Draft]  # what is good enough so far
     history: Annotated[list[Attempt], add]
     outcomes: Annotated[list[BatchOutcome], add]
+
+
+class BatchState(BatchInput, BatchUpdate):
+    """State of one batch in the generate / quality-control loop."""
 
 
 class BatchOutput(TypedDict, total=False):

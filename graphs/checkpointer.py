@@ -1,0 +1,13 @@
+"""Studio: checkpoints in SQLite instead of the development server's pickles."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+
+@asynccontextmanager
+async def create() -> AsyncIterator[AsyncSqliteSaver]:
+    """Open the saver that `langgraph dev` uses."""
+    async with AsyncSqliteSaver.from_conn_string("runs/studio.sqlite") as saver:
+        yield saver

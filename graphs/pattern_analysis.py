@@ -1,0 +1,5 @@
+"""Studio: the Pattern Analysis Agent on a run directory that has predictions."""
+
+from pada_graph.graph import build_pattern_analysis
+
+graph = build_pattern_analysis()

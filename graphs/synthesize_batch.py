@@ -1,0 +1,5 @@
+"""Studio: one batch of an existing run through generation and quality control."""
+
+from pada_graph.graph import build_synthesize_batch
+
+graph = build_synthesize_batch()

@@ -1,0 +1,31 @@
+"""PaDA-Agent as a LangGraph state machine: fine-tune, find failure patterns, write data against them, fine-tune again.
+
+    from pada_graph import RunConfig, build_graph, run
+
+The names load on first use, so that importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pada_graph.config import RunConfig, load_config
+    from pada_graph.graph import build_graph
+    from pada_graph.runner import run
+    from pada_graph.services import Services
+
+__all__ = ["RunConfig", "Services", "build_graph", "load_config", "run"]
+
+_HOME = {
+    "RunConfig": "config",
+    "Services": "services",
+    "build_graph": "graph",
+    "load_config": "config",
+    "run": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pada_graph' has no attribute {name!r}")
+    return getattr(import_module(f"pada_graph.{_HOME[name]}"), name)

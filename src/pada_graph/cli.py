@@ -1,0 +1,105 @@
+"""The command line: thin typer commands.
+
+Exit status: 0 done, 1 stopped and resumable, 2 bad input, 130 or 143 interrupted and resumable.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from pada_graph.errors import InputError, PadaError, StoppedError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def pada_graph() -> None:
+    """Fine-tune a small language model on data written against its own failure patterns (PaDA-Agent)."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML configuration; `pada-graph init DIR` writes one.")],
+    run_dir: Annotated[Path | None, typer.Option(help="Where the run lives. Existing: the run goes on.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value, repeatable.")] = None,
+) -> None:
+    """Run the loop, or go on with a run that stopped (same command)."""
+    from rich.console import Console
+
+    from pada_graph.config import load_config
+    from pada_graph.live import watching
+    from pada_graph.nodes.open import default_run_dir
+    from pada_graph.runner import run as run_loop
+    from pada_graph.summary import print_summary
+
+    console = Console()
+    settings = load_config(config, set_)
+    directory = run_dir or Path(default_run_dir(settings))
+    with watching(console, settings, f"{settings.method} on {settings.task} · {directory}") as watch:
+        metrics = run_loop(settings, directory, watch=watch)
+    print_summary(console, metrics, directory)
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+    """Write a commented configuration and a small example data set to start from."""
+    from pada_graph.starter import write_starter
+
+    for path in write_starter(directory):
+        typer.echo(path)
+
+
+@app.command()
+def score(file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "gold"} a line.')]) -> None:
+    """Score outputs: one {"correct", "parsed", "reason"} a line, in the same order."""
+    from pada_graph.scoring import score_lines
+
+    try:
+        lines = file.open(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}).") from error
+    with lines:
+        for result in score_lines(lines, str(file)):
+            typer.echo(json.dumps(result, ensure_ascii=False))
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise _Terminated
+
+
+def main() -> NoReturn:
+    """Entry point: turn errors into one clear message and an exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        _stop(2, str(error))
+    except StoppedError as error:
+        _stop(1, f"{error}\nStopped; everything finished is kept. The same command goes on from here.")
+    except PadaError as error:
+        _stop(1, str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        _stop(130, "Interrupted; everything finished is kept. The same command goes on from here.")
+    except _Terminated:
+        _stop(143, "Terminated; everything finished is kept. The same command goes on from here.")
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # usage errors carry their own text
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        raise
+    sys.exit(0)
+
+
+def _stop(status: int, message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(status)

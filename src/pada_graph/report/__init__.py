@@ -1,0 +1,5 @@
+"""One self-contained HTML page per run, made from the run directory alone."""
+
+from pada_graph.report.page import build_report, headline
+
+__all__ = ["build_report", "headline"]

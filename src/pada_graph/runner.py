@@ -1,0 +1,60 @@
+"""Start a run, or go on with one: the compiled graph on the run directory's own checkpoints."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from pada_graph.config import RunConfig
+from pada_graph.graph import build_graph
+from pada_graph.nodes.open import close_run, default_run_dir, record_config
+from pada_graph.rundir import RunDir, locked
+from pada_graph.services import Progress, Services
+
+
+def run(
+    config: RunConfig,
+    run_dir: Path | str | None = None,
+    *,
+    services: Services | None = None,
+    watch: Progress | None = None,
+) -> dict[str, Any]:
+    """Run the whole loop and return metrics.json as a dict.
+
+    With a run directory that exists the run goes on where it stopped; a finished one is not repeated. `watch` gets
+    every progress event.
+
+    Raises:
+        InputError: bad data or configuration, or the directory belongs to another run or process.
+        StoppedError: a provider, the disk or the training failed; call again to resume.
+    """
+    directory = RunDir(run_dir or default_run_dir(config))
+    with locked(directory.root):
+        record_config(directory, config)
+        close_run(directory.root)
+        with SqliteSaver.from_conn_string(str(directory.path("checkpoints.sqlite"))) as checkpointer:
+            graph = build_graph(services, checkpointer)
+            settings: Any = {
+                "configurable": {"thread_id": "run", "run_dir": str(directory.root)},
+                "max_concurrency": config.limits.concurrency,
+                "recursion_limit": recursion_limit(config),
+            }
+            begun = graph.get_state(settings)
+            if not begun.values or begun.next:
+                directory.append("events.jsonl", {"event": "session", "time": round(time.time(), 3)})
+                start = None if begun.next else {"run_dir": str(directory.root)}
+                stream: Any = graph.stream(
+                    start, settings, context=config, stream_mode="custom", subgraphs=True, durability="sync"
+                )
+                for _, event in stream:
+                    if watch:
+                        watch(event)
+        close_run(directory.root)
+    metrics: dict[str, Any] = directory.read_json("metrics.json")
+    return metrics
+
+
+def recursion_limit(config: RunConfig) -> int:
+    """Supersteps that a run can need: eight a round outside, two an attempt inside, and the ends."""
+    return 10 + max(8 * config.iterations, 2 * (config.quality.max_regenerations + 1))

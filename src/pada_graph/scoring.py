@@ -1,0 +1,80 @@
+"""`pada-graph score`: the tasks' own scorers for outputs made anywhere, one JSON line in, one verdict out."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from pada_graph.data import json_object
+from pada_graph.errors import InputError
+from pada_graph.state import Row
+from pada_graph.tasks import get_task
+from pada_graph.tasks.base import text_field
+from pada_graph.tasks.choice import letter_field, texts_field
+from pada_graph.tasks.gsm8k import Gsm8k
+
+
+def score_lines(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
+    """Score lines {"task", "output", "gold"}; blank lines are skipped.
+
+    The gold is, for arc_challenge and hellaswag, {"answer": letter, "choices": [texts]}; for gsm8k the published answer
+    or its number, a string; for squad the list of accepted answers; for humaneval {"prompt", "entry_point", "test"}.
+
+    Yields:
+        {"correct": bool, "parsed": str or None, "reason": str} for each line, in order.
+
+    Raises:
+        InputError: a line is malformed, with `where` (the file) and its number; or humaneval finds no sandbox.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        place = f"{where}, line {number}"
+        record = json_object(line, place)
+        try:
+            name, output = text_field(record, "task"), record.get("output")
+            if name not in _GOLD:
+                raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
+            if not isinstance(output, str):
+                raise ValueError('field "output" must be a string')
+            row = _GOLD[name](record.get("gold"))
+        except ValueError as error:
+            raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
+        verdict = get_task(name).score(output, row)
+        yield {"correct": verdict.correct, "parsed": verdict.parsed, "reason": verdict.reason}
+
+
+def _choice(field: str) -> Callable[[Any], Row]:
+    def row(gold: Any) -> Row:
+        choices = texts_field(_mapping(gold), "choices")
+        return {field: choices, "answer": letter_field(gold, "answer", len(choices))}
+
+    return row
+
+
+def _number(gold: Any) -> Row:
+    answer = text_field({"gold": gold}, "gold")
+    return Gsm8k().parse({"question": "-", "answer": answer if "####" in answer else f"#### {answer}"})
+
+
+def _spans(gold: Any) -> Row:
+    if not isinstance(gold, list) or not gold or not all(isinstance(answer, str) for answer in gold):
+        raise ValueError('field "gold" must be a list with at least one accepted answer, all strings')
+    return {"answers": gold}
+
+
+def _program(gold: Any) -> Row:
+    return {field: text_field(_mapping(gold), field) for field in ("prompt", "entry_point", "test")}
+
+
+def _mapping(gold: Any) -> Mapping[str, Any]:
+    if not isinstance(gold, Mapping):
+        raise ValueError('field "gold" must be an object')
+    return gold
+
+
+_GOLD: dict[str, Callable[[Any], Row]] = {
+    "arc_challenge": _choice("choices"),
+    "hellaswag": _choice("endings"),
+    "gsm8k": _number,
+    "squad": _spans,
+    "humaneval": _program,
+}

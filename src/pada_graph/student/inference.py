@@ -1,0 +1,131 @@
+"""The student answers, in this process: transformers' greedy `generate`, left-padded, in length-sorted batches.
+
+Text is exactly what one prompt at a time would give in float32; in bfloat16 padding may flip a near-tie
+(transformers#25921). Training and inference use the same dtype, and adapters are never merged into the base.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pada_graph.config import Student
+from pada_graph.services import Completion
+from pada_graph.student import manifest, models, render
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TransformersPredictor:
+    """Answers with the base model or with one adapter on top of it. The base is loaded once, at the first call.
+
+    Safe to call from several threads: batches take turns, and each finds its own adapter in place.
+    """
+
+    def __init__(self, student: Student):
+        self._student = student
+        self._lock = threading.Lock()
+        self._base: Any = None
+        self._tokenizer: Any = None
+        self._ends: list[int] = []
+        self._model: Any = None  # the base, or the base inside a PeftModel
+        self._adapter: tuple[Path, str] | None = (
+            None  # where it lies, and its manifest's sha256: a path may be retrained
+        )
+
+    def predict(
+        self, adapter: Path | None, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
+    ) -> Iterator[Completion]:
+        """Answer every prompt, longest first; completions come as each batch ends.
+
+        A text holds no special tokens, ends before the first of the `stop` strings and has no surrounding whitespace.
+
+        Raises:
+            InputError: the model cannot be loaded.
+            StoppedError: the adapter is damaged.
+        """
+        with self._lock:
+            self._load()
+            wanted = None if adapter is None else self._identify(adapter)
+            encoded = [render.prompt_ids(self._tokenizer, prompt) for prompt in prompts]
+        order = sorted(range(len(prompts)), key=lambda index: -len(encoded[index]))
+        size = self._student.inference.batch_size
+        for start in range(0, len(order), size):
+            indices = order[start : start + size]
+            with self._lock:
+                self._use(wanted)
+                answers = self._generate([encoded[index] for index in indices], max_new_tokens, stop)
+            for index, (text, truncated) in zip(indices, answers, strict=True):
+                yield Completion(index, text, truncated)
+
+    def _load(self) -> None:
+        if self._base is not None:
+            return
+        from transformers import GenerationConfig
+
+        path = models.resolve(self._student.model)
+        self._tokenizer = models.load_tokenizer(path)
+        self._ends = models.end_ids(path, self._tokenizer)
+        base = models.load_base(path, models.choose_dtype(self._student.dtype)).to(models.device()).eval()
+        # A model's own defaults (temperature, repetition penalty) do not apply: decoding is greedy.
+        base.generation_config = GenerationConfig(
+            do_sample=False, eos_token_id=self._ends, pad_token_id=self._tokenizer.pad_token_id
+        )
+        self._base = self._model = base
+
+    def _identify(self, adapter: Path) -> tuple[Path, str]:
+        manifest.check(adapter)
+        return adapter, manifest.file_sha256(adapter / manifest.MANIFEST)
+
+    def _use(self, adapter: tuple[Path, str] | None) -> None:
+        """Put an adapter on the base, or take it off; the base's weights are never touched."""
+        if adapter == self._adapter:
+            return
+        from peft import PeftModel
+
+        if self._adapter is not None:
+            self._base = self._model = self._model.unload()
+            self._adapter = None
+        if adapter is not None:
+            self._model = PeftModel.from_pretrained(self._base, str(adapter[0])).eval()
+            self._adapter = adapter
+
+    def _generate(self, rows: list[list[int]], max_new_tokens: int, stop: Sequence[str]) -> list[tuple[str, bool]]:
+        import torch
+
+        width = max(len(row) for row in rows)
+        pad = self._tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._base.device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._base.device)
+        criteria = [_StopStrings(self._tokenizer, stop, width)] if stop else []
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, stopping_criteria=criteria
+            )
+        return [self._read(row, max_new_tokens, stop) for row in output[:, width:].tolist()]
+
+    def _read(self, row: list[int], max_new_tokens: int, stop: Sequence[str]) -> tuple[str, bool]:
+        length = next((place for place, token in enumerate(row) if token in self._ends), len(row))
+        text = self._tokenizer.decode(row[:length], skip_special_tokens=True)
+        cut = min((place for string in stop if (place := text.find(string)) >= 0), default=None)
+        truncated = cut is None and length == max_new_tokens
+        return text[:cut].strip(), truncated
+
+
+class _StopStrings:
+    """Ends each row once the text it has written holds a stop string (transformers' StoppingCriteria by shape)."""
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str], width: int):
+        self._tokenizer = tokenizer
+        self._stop = tuple(stop)
+        self._width = width  # of the prompts
+        self._tail = max(len(string.encode()) for string in stop) + 1  # a token writes at least one byte
+
+    def __call__(self, input_ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
+        import torch
+
+        tails = input_ids[:, max(self._width, input_ids.shape[1] - self._tail) :]
+        texts = self._tokenizer.batch_decode(tails, skip_special_tokens=True)
+        done = [any(string in text for string in self._stop) for text in texts]
+        return torch.tensor(done, device=input_ids.device)

@@ -1,0 +1,250 @@
+"""Supervised fine-tuning of the student (3.2): TRL's SFTTrainer with a fresh LoRA adapter on the base model.
+
+Plain Adam (AdamW without weight decay), learning rate linear to 0, no warm-up, one optimiser step per batch. The work
+happens in `<adapter>.tmp`, with a checkpoint after each epoch; the folder is renamed to `<adapter>` once it is whole.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from pada_graph.errors import InputError, StoppedError
+from pada_graph.services import Progress, TrainJob
+from pada_graph.student import manifest, models, render
+
+CHECKPOINT_MARK = "inputs.txt"  # written after everything else of a checkpoint: the job_hash it belongs to
+
+
+def work_dir(job: TrainJob) -> Path:
+    """Where an unfinished adapter lives."""
+    return job.adapter.with_name(f"{job.adapter.name}.tmp")
+
+
+def newest_checkpoint(job: TrainJob) -> tuple[int, Path] | None:
+    """Step and folder of the newest whole checkpoint of this very job; torn ones and other jobs' are passed over."""
+    inputs = manifest.job_hash(job)
+    found = []
+    for folder in work_dir(job).glob("checkpoint-*"):
+        mark = folder / CHECKPOINT_MARK
+        if mark.is_file() and mark.read_text(encoding="utf-8") == inputs:
+            found.append((int(folder.name.rpartition("-")[2]), folder))
+    return max(found, default=None)
+
+
+def trim_log(log: Path, steps: int) -> None:
+    """Keep the first `steps` steps of a log, those that the checkpoint to resume from has seen."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps]
+    if kept != lines or not log.is_file():
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(kept), encoding="utf-8")
+
+
+def train(job: TrainJob, progress: Progress) -> None:
+    """Train and write `job.adapter`, in this process; resumes from the newest whole checkpoint.
+
+    Each optimiser step appends {"step", "steps", "epoch", "loss", "learning_rate", "grad_norm", "seconds"} to `job.log`
+    (loss: mean nats per answer token of the batch; seconds: since training began in this process) and is passed to
+    `progress`.
+
+    Raises:
+        InputError: the model or the rows cannot be used.
+        StoppedError: the loss or the gradient is no longer finite.
+    """
+    checkpoint = newest_checkpoint(job)
+    trim_log(job.log, checkpoint[0] if checkpoint else 0)
+    folder = work_dir(job)
+    if checkpoint is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    base = models.resolve(job.model)
+    tokenizer = models.load_tokenizer(base)
+    rows = _rows(job, base, tokenizer)
+    trainer = build_trainer(job, base, tokenizer, rows, progress)
+    trainer.train(resume_from_checkpoint=str(checkpoint[1]) if checkpoint else None)
+    _finish(job, trainer, tokenizer)
+
+
+def build_trainer(
+    job: TrainJob, base: str, tokenizer: Any, rows: list[dict[str, list[int]]], progress: Progress
+) -> Any:
+    """The SFTTrainer of a job.
+
+    Args:
+        job: what to train.
+        base: the resolved model.
+        tokenizer: its tokenizer.
+        rows: `render.training_row`s.
+        progress: told of each step.
+    """
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    dtype = models.choose_dtype(job.dtype)
+    lora = dict(job.lora)
+    arguments = SFTConfig(
+        output_dir=str(work_dir(job)),
+        num_train_epochs=job.training["epochs"],
+        learning_rate=job.training["learning_rate"],
+        per_device_train_batch_size=job.training["batch_size"],
+        gradient_accumulation_steps=1,
+        lr_scheduler_type="linear",
+        warmup_steps=0,
+        weight_decay=0.0,
+        optim="adamw_torch",
+        max_length=None,
+        packing=False,
+        use_cpu=models.device() == "cpu",
+        bf16=dtype == torch.bfloat16,
+        fp16=False,
+        gradient_checkpointing=False,
+        completion_only_loss=True,
+        seed=job.seed,
+        data_seed=job.seed,
+        save_strategy="epoch",
+        save_total_limit=1,
+        report_to="none",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        dataloader_pin_memory=models.device() == "cuda",
+        model_init_kwargs={"dtype": dtype},
+    )
+    adapter = LoraConfig(
+        r=lora["r"],
+        lora_alpha=lora["alpha"],
+        lora_dropout=lora["dropout"],
+        target_modules=lora["target_modules"],
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    trainer_class = _trainer_class()
+    return trainer_class(
+        model=base,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=[_log_callback(job, progress)],
+        peft_config=adapter,
+    )
+
+
+def _rows(job: TrainJob, base: str, tokenizer: Any) -> list[dict[str, list[int]]]:
+    ends = models.end_ids(base, tokenizer)
+    with job.rows.open(encoding="utf-8") as file:
+        pairs = [json.loads(line) for line in file]
+    if not pairs:
+        raise InputError(f"{job.rows}: no rows to train on.")
+    return [render.training_row(tokenizer, ends, pair["prompt"], pair["completion"]) for pair in pairs]
+
+
+def _trainer_class() -> Any:
+    """SFTTrainer; on a CPU it projects only the positions that carry loss onto the vocabulary.
+
+    TRL does so wherever Triton runs and scores every position elsewhere (trl/trainer/utils.py, add_fused_lm_head): for
+    a small model with a large vocabulary most of the work, and none of the loss.
+    """
+    from torch.nn.functional import cross_entropy
+    from trl import SFTTrainer
+
+    if models.device() != "cpu":
+        return SFTTrainer
+
+    class CpuSFTTrainer(SFTTrainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            labels = inputs.pop("labels")[:, 1:]
+            scored = (labels != render.IGNORED).any(dim=0).nonzero().squeeze(1)
+            logits = model(**inputs, use_cache=False, logits_to_keep=scored).logits
+            total = cross_entropy(
+                logits.flatten(0, 1).float(), labels[:, scored].flatten(), ignore_index=render.IGNORED, reduction="sum"
+            )
+            return total / num_items_in_batch
+
+    return CpuSFTTrainer
+
+
+def _log_callback(job: TrainJob, progress: Progress) -> Any:
+    from transformers import TrainerCallback
+
+    inputs = manifest.job_hash(job)
+
+    class LogCallback(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.began = time.monotonic()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if not logs or "loss" not in logs:
+                return  # the summary at the end
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(logs[name]):
+                    raise StoppedError(
+                        f"Training stopped at step {state.global_step} of {state.max_steps}: {name} is {logs[name]}. "
+                        "Lower student.training.learning_rate, or set student.dtype to float32."
+                    )
+            event = {
+                "step": state.global_step,
+                "steps": state.max_steps,
+                "epoch": round(float(logs["epoch"]), 4),
+                "loss": logs["loss"],
+                "learning_rate": logs["learning_rate"],
+                "grad_norm": logs["grad_norm"],
+                "seconds": round(time.monotonic() - self.began, 3),
+            }
+            with job.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+            progress(event)
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            mark = work_dir(job) / f"checkpoint-{state.global_step}" / CHECKPOINT_MARK
+            mark.write_text(inputs, encoding="utf-8")
+
+    return LogCallback()
+
+
+def _finish(job: TrainJob, trainer: Any, tokenizer: Any) -> None:
+    """Write the adapter, close it with its manifest, put it in place and drop the checkpoints."""
+    folder = work_dir(job)
+    done = folder / "adapter"
+    shutil.rmtree(done, ignore_errors=True)
+    trainer.model.save_pretrained(done)
+    tokenizer.save_pretrained(done)
+    (done / "README.md").write_text(_card(job), encoding="utf-8")
+    facts = {
+        "model": job.model,
+        "dtype": str(models.choose_dtype(job.dtype)).removeprefix("torch."),
+        "device": models.device(),
+        "render_sha256": render.render_hash(tokenizer),
+        "lora": job.lora,
+        "training": job.training,
+        "seed": job.seed,
+    }
+    manifest.write(done, manifest.job_hash(job), facts)
+    shutil.rmtree(job.adapter, ignore_errors=True)  # another job's, or a damaged one
+    done.rename(job.adapter)
+    _sync_folder(job.adapter.parent)
+    shutil.rmtree(folder)
+
+
+def _card(job: TrainJob) -> str:
+    return (
+        "---\nlibrary_name: peft\ntags: [lora, pada-graph]\n---\n"
+        f"LoRA adapter for {job.model}, trained by pada-graph with TRL on {job.rows.name}. Its settings and the sha256 "
+        f"of each file are in {manifest.MANIFEST}. Load it with `peft.AutoPeftModelForCausalLM.from_pretrained`.\n"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

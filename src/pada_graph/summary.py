@@ -1,0 +1,37 @@
+"""The end of a run in words and one table."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pada_graph.live import clock, identity, score_table
+from pada_graph.report.page import headline
+
+
+def print_summary(console: Console, metrics: dict[str, Any], directory: Path) -> None:
+    """Print the table of all models, the accounting identity, what the teacher did, and where the report is."""
+    scores: dict[tuple[int | None, str], Any] = {
+        (None, split): score for split, score in metrics["untuned"].items() if score
+    }
+    for entry in metrics["iterations"]:
+        scores |= {
+            (entry["iteration"], split): entry[split] for split in ("train", "validation", "test") if entry[split]
+        }
+    console.print()
+    console.print(score_table(scores))
+    console.print("Accuracy with 95 % Wilson intervals. Test is scored once: untuned, iteration 0 and the best.")
+    console.print()
+    console.print(headline(metrics), style="bold")
+    console.print(f"End: {metrics['stop_reason']}.")
+    if metrics["accounting"]["requested"]:
+        console.print(f"Synthetic samples: {identity(metrics['accounting'])}")
+    for role, usage in metrics["teacher"].items():
+        console.print(
+            f"{role}: {usage['calls']} calls, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out"
+        )
+    stages = ", ".join(f"{stage} {clock(seconds)}" for stage, seconds in metrics["seconds"].items())
+    console.print(f"Time: {clock(sum(metrics['seconds'].values()))} ({stages})")
+    for note in metrics["notes"]:
+        console.print(f"Note: {note}")
+    console.print(f"Report: {directory / 'report.html'}")

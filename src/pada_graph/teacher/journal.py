@@ -1,0 +1,231 @@
+"""The journal of teacher calls: SQLite in the run directory, below LangGraph, whose own writes can come too late.
+
+A call is written "started" before it is sent and "finished" before its reply is used, each durable on disk when the
+method returns. So a finished call is never paid twice, whatever was killed, and a call that was in flight shows up as
+started without a result. One thread writes and commits in groups: a commit waits for the disk, and many calls share it.
+"""
+
+import atexit
+import os
+import queue
+import sqlite3
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pada_graph.config import Role
+from pada_graph.errors import StoppedError
+from pada_graph.services import Reply, Usage
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x50614441  # "PaDA", in the file's header
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+  key TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT NOT NULL, item TEXT NOT NULL, attempt INTEGER NOT NULL,
+  prompt TEXT NOT NULL, status TEXT NOT NULL CHECK (status IN ('started', 'finished', 'refused')),
+  starts INTEGER NOT NULL, started_at REAL NOT NULL, finished_at REAL,
+  text TEXT, stop_reason TEXT, input_tokens INTEGER, output_tokens INTEGER, error TEXT
+) WITHOUT ROWID
+"""
+_START = """
+INSERT INTO calls (key, role, model, item, attempt, prompt, status, starts, started_at)
+VALUES (?, ?, ?, ?, ?, ?, 'started', 1, ?)
+ON CONFLICT (key) DO UPDATE SET status = 'started', starts = starts + 1, started_at = excluded.started_at, error = NULL
+"""
+_FINISH = """
+UPDATE calls SET status = 'finished', finished_at = ?, text = ?, stop_reason = ?, input_tokens = ?, output_tokens = ?
+WHERE key = ?
+"""
+_REFUSE = "UPDATE calls SET status = 'refused', starts = starts - 1, finished_at = ?, error = ? WHERE key = ?"
+
+_Write = tuple[str, tuple[Any, ...], "Future[None]"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One question to one model; `key` is its identity."""
+
+    key: str
+    role: Role
+    model: str
+    item: str
+    attempt: int
+    prompt: str
+
+
+class Journal:
+    """All calls of a run. Opened at first use; any thread may use it, and a forked child opens its own connections."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = threading.Lock()
+        self._process: _Connections | None = None
+
+    def find(self, key: str) -> Reply | None:
+        """The reply of a finished call, or None."""
+        sql = "SELECT text, stop_reason, input_tokens, output_tokens FROM calls WHERE key = ? AND status = 'finished'"
+        rows = self._read(sql, key)
+        return Reply(*rows[0]) if rows else None
+
+    def start(self, call: Call) -> None:
+        """Record that a call is about to be sent."""
+        self._write(_START, call.key, call.role, call.model, call.item, call.attempt, call.prompt, time.time())
+
+    def finish(self, key: str, reply: Reply) -> None:
+        """Record a started call's reply."""
+        self._write(_FINISH, time.time(), reply.text, reply.stop_reason, reply.input_tokens, reply.output_tokens, key)
+
+    def refuse(self, key: str, error: str) -> None:
+        """Record that the provider refused a started call for good: no reply is outstanding, and none was paid."""
+        self._write(_REFUSE, time.time(), error, key)
+
+    def calls(self) -> int:
+        """Calls sent so far, repeated ones counted again, refused ones not."""
+        return int(self._read("SELECT COALESCE(SUM(starts), 0) FROM calls")[0][0])
+
+    def unfinished(self) -> int:
+        """Calls that were sent and never brought a reply: each may have been paid."""
+        return int(self._read("SELECT COUNT(*) FROM calls WHERE status = 'started'")[0][0])
+
+    def usage(self) -> dict[Role, Usage]:
+        """Finished calls and their tokens by role."""
+        sql = (
+            "SELECT role, COUNT(*), SUM(input_tokens), SUM(output_tokens) FROM calls WHERE status = 'finished' "
+            "GROUP BY role"
+        )
+        return {
+            role: {"calls": calls, "input_tokens": sent, "output_tokens": received}
+            for role, calls, sent, received in self._read(sql)
+        }
+
+    def close(self) -> None:
+        """Commit what is queued and close the file; the next use opens it again."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process:
+            process.close()
+
+    def _read(self, sql: str, *values: Any) -> list[Any]:
+        try:
+            return self._connections().read(sql, values)
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+
+    def _write(self, sql: str, *values: Any) -> None:
+        done: Future[None] = Future()
+        connections = self._connections()
+        try:
+            connections.writes.put((sql, values, done))
+            done.result()
+        except sqlite3.OperationalError as error:
+            raise StoppedError(
+                f"{self.path}: the journal of teacher calls cannot be written ({error}). Free some space or mend the "
+                "permissions, then run the same command again."
+            ) from error
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+
+    def _connections(self) -> "_Connections":
+        with self._lock:
+            if self._process is None or self._process.pid != os.getpid():
+                try:
+                    self._process = _Connections(self.path, inherited=self._process)
+                except (sqlite3.Error, OSError) as error:
+                    raise self._damaged(error) from error
+            return self._process
+
+    def _damaged(self, error: Exception) -> StoppedError:
+        return StoppedError(
+            f"{self.path}: the journal of teacher calls cannot be read ({error}). It was left as it is. Restore it "
+            "(with the -wal file beside it) from a copy, or move it away: then all calls are asked, and paid, again."
+        )
+
+
+class _Connections:
+    """One process's reading and writing connection, and its writer thread."""
+
+    def __init__(self, path: Path, inherited: "_Connections | None"):
+        self.pid = os.getpid()
+        self.inherited = inherited  # kept alive: closing a parent's SQLite connection in a child may damage the file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(self._writer)
+            self._reader = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error:
+            self._writer.close()
+            raise
+        self._reading = threading.Lock()
+        self.writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._commit_groups, name="teacher-journal", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def read(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        with self._reading:
+            return self._reader.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        atexit.unregister(self.close)
+        if self.pid != os.getpid():
+            return
+        self.writes.put(None)
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+
+    def _commit_groups(self) -> None:
+        while (write := self.writes.get()) is not None:
+            group: list[_Write] = [write]
+            last = False
+            with suppress(queue.Empty):
+                while not last:
+                    following = self.writes.get_nowait()
+                    last = following is None
+                    if following is not None:
+                        group.append(following)
+            self._commit(group)
+            if last:
+                return
+
+    def _commit(self, group: list[_Write]) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for sql, values, _ in group:
+                self._writer.execute(sql, values)
+            self._writer.execute("COMMIT")
+        except Exception as error:  # handed to every waiting caller, none of whose writes happened
+            if self._writer.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._writer.execute("ROLLBACK")
+            for _, _, done in group:
+                done.set_exception(error)
+        else:
+            for _, _, done in group:
+                done.set_result(None)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Check that the file is a journal of this version, or make it one."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    empty = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
+    if not empty and application != APPLICATION_ID:
+        raise sqlite3.DatabaseError("it is another program's database")
+    if not empty and version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(
+            f"its schema version is {version}, this version of pada-graph writes {SCHEMA_VERSION}"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if empty:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(_SCHEMA)
+        connection.execute("COMMIT")

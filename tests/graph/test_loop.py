@@ -1,0 +1,256 @@
+"""The whole graph with fake services: both loops, the books, lineage, what never happens."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pada_graph import RunConfig, run
+from pada_graph.errors import InputError
+from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, KilledError, fake_services, json_blocks, write_sums
+
+FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
+
+
+def config(folder: Path, **changes) -> RunConfig:
+    """A small run on sums."""
+    raw = {
+        "task": "jsonl",
+        "iterations": 2,
+        "data": {"source": str(folder), "train_size": 20, "validation_size": 12, "test_size": 12, "match": "number"},
+        "generation": {"batch_size": 3},
+        "patterns": {"analysis_batch": 4},
+    }
+    for key, value in changes.items():
+        section, _, leaf = key.partition("__")
+        if leaf:
+            raw.setdefault(section, {})[leaf] = value
+        else:
+            raw[key] = value
+    return RunConfig.model_validate(raw)
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Path:
+    return write_sums(tmp_path / "sums")
+
+
+def jsonl(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_rounds_grow_the_training_set_by_half_each(sums, tmp_path):
+    trainer = FakeTrainer()
+    metrics = run(config(sums), tmp_path / "run", services=fake_services(trainer=trainer))
+    assert [job.rows.read_text().count("\n") for job in trainer.jobs] == [20, 30, 40]
+    assert [entry["synthetic_rows"] for entry in metrics["iterations"]] == [0, 10, 20]
+    books = metrics["accounting"]
+    assert books["requested"] == 20 == sum(books[fate] for fate in FATES)
+    assert metrics["stop_reason"] == "all 2 rounds are done"
+
+
+def test_half_of_the_samples_come_from_patterns_and_half_from_train_errors(sums, tmp_path):
+    run(config(sums, iterations=1), tmp_path / "run", services=fake_services())
+    accepted = jsonl(tmp_path / "run/iteration_1/synthetic_accepted.jsonl")
+    assert [sample["branch"] for sample in accepted].count("pattern") == 5
+    assert [sample["branch"] for sample in accepted].count("error") == 5
+
+
+def test_every_sample_carries_its_lineage(sums, tmp_path):
+    run(config(sums, iterations=1), tmp_path / "run", services=fake_services())
+    train = {row["id"] for row in jsonl(tmp_path / "run/data/train.jsonl")}
+    strategies = {s["strategy_id"]: s for s in jsonl(tmp_path / "run/iteration_1/strategies.jsonl")}
+    for sample in jsonl(tmp_path / "run/iteration_1/synthetic_accepted.jsonl"):
+        assert sample["seed_id"] in train
+        assert sample["iteration"] == 1 and sample["attempts"] == 1 and len(sample["prompt_sha256"]) == 64
+        assert sample["review"]["score"] == 9.0
+        if sample["branch"] == "pattern":
+            assert strategies[sample["strategy_id"]]["pattern_id"] == sample["pattern_id"]
+
+
+def test_a_low_score_sends_the_batch_back_with_the_judges_words(sums, tmp_path):
+    teacher = FakeTeacher(rating=lambda item, attempt: 4.0 if attempt == 0 else 8.0)
+    metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
+    regenerations = [p for role, _, attempt, p in teacher.prompts if role == "generator" and attempt == 1]
+    assert regenerations and all("rated 4.0 of 10. try 0" in prompt for prompt in regenerations)
+    batches = jsonl(tmp_path / "run/iteration_1/batches.jsonl")
+    assert {tuple(batch["scores"]) for batch in batches} == {(4.0, 8.0)}
+    assert metrics["accounting"]["accepted"] == 10
+
+
+def test_a_batch_that_never_passes_is_dropped_after_three_regenerations(sums, tmp_path):
+    teacher = FakeTeacher(rating=lambda item, attempt: 3.0 if item.startswith("t1/quality_control/t1-e-b0") else 9.0)
+    metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
+    dropped = next(b for b in jsonl(tmp_path / "run/iteration_1/batches.jsonl") if b["batch_id"] == "t1-e-b0")
+    assert dropped["attempts"] == 4 and dropped["rejected"] == 3 and dropped["accepted"] == 0
+    assert metrics["accounting"] == {
+        "requested": 10, "accepted": 7, "rejected": 3, "failed": 0, "duplicate": 0, "contaminated": 0
+    }  # fmt: skip
+
+
+def test_keep_best_accepts_the_best_attempt_of_an_exhausted_batch(sums, tmp_path):
+    teacher = FakeTeacher(rating=lambda item, attempt: [3.0, 6.0, 5.0, 2.0][attempt])
+    settings = config(sums, iterations=1, quality__on_exhausted="keep_best")
+    run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    accepted = jsonl(tmp_path / "run/iteration_1/synthetic_accepted.jsonl")
+    assert len(accepted) == 10 and {sample["review"]["score"] for sample in accepted} == {6.0}
+
+
+def test_the_sample_gate_rewrites_only_what_fell_short(sums, tmp_path):
+    def first_sample_is_poor(role, item, attempt, text):
+        if role == "judge" and attempt == 0:
+            reviews = json.loads(text)
+            reviews[0].update(adherence=2, utility=2, relevance=2)
+            return json.dumps(reviews)
+        return text
+
+    teacher = FakeTeacher(mangle=first_sample_is_poor)
+    settings = config(sums, iterations=1, quality__gate="sample")
+    metrics = run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    second = [json_blocks(p) for role, _, attempt, p in teacher.prompts if role == "generator" and attempt == 1]
+    assert second and all(sum(len(e["sample_ids"]) for e in blocks[-1]) == 1 for blocks in second)
+    assert metrics["accounting"]["accepted"] == 10
+
+
+def test_malformed_replies_count_as_attempts_and_are_told_so(sums, tmp_path):
+    def prose_first(role, item, attempt, text):
+        return "I would rather not." if role == "generator" and attempt == 0 else text
+
+    teacher = FakeTeacher(mangle=prose_first)
+    metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
+    assert metrics["accounting"]["accepted"] == 10
+    judged_first = [item for role, item, attempt, _ in teacher.prompts if role == "judge" and attempt == 0]
+    assert judged_first == []  # nothing to judge, nothing paid
+
+
+@pytest.mark.parametrize("rating", [float("nan"), 0, 11, "8/10", None])
+def test_a_rating_outside_one_to_ten_never_passes(sums, tmp_path, rating):
+    teacher = FakeTeacher(rating=lambda item, attempt: rating)
+    metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
+    assert metrics["accounting"]["accepted"] == 0
+    assert metrics["stop_reason"] == "round 1: none of the 10 synthetic samples was accepted"
+
+
+def test_copies_of_train_rows_and_of_held_out_rows_are_dropped_and_counted(sums, tmp_path):
+    train, validation = (jsonl(sums / f"{split}.jsonl") for split in ("train", "validation"))
+
+    def copy(role, item, attempt, text):
+        if role != "generator" or "/t1-e-b" not in item:
+            return text
+        samples = json.loads(text)
+        for sample, source in zip(samples, [train[0], validation[0], {}], strict=False):
+            sample.update({key: value.upper() for key, value in source.items()})
+        return json.dumps(samples)
+
+    settings = config(sums, iterations=1, quality__threshold=3)
+    metrics = run(settings, tmp_path / "run", services=fake_services(teacher=FakeTeacher(mangle=copy)))
+    books = metrics["accounting"]
+    assert books["duplicate"] == 2 and books["contaminated"] == 2
+    assert books["requested"] == sum(books[fate] for fate in FATES)
+    questions = {row["prompt"].casefold() for row in jsonl(tmp_path / "run/iteration_1/train.jsonl")}
+    assert validation[0]["prompt"].casefold() not in questions
+
+
+def test_validation_and_test_rows_reach_no_generator_and_no_training_file(sums, tmp_path):
+    teacher = FakeTeacher()
+    run(config(sums), tmp_path / "run", services=fake_services(teacher=teacher))
+    shown = "\n".join(prompt for role, _, _, prompt in teacher.prompts if role != "analyst")
+    trained = (tmp_path / "run/iteration_2/train.jsonl").read_text()
+    for split in ("validation", "test"):
+        for row in jsonl(sums / f"{split}.jsonl"):
+            assert row["prompt"] not in shown and row["prompt"] not in trained
+
+
+def test_the_test_split_is_answered_once_at_the_end(sums, tmp_path):
+    predictor = FakePredictor()
+    metrics = run(config(sums), tmp_path / "run", services=fake_services(predictor=predictor))
+    assert metrics["best_iteration"] == 2
+    assert metrics["iterations"][1]["test"] is None
+    assert [str(adapter)[-20:] if adapter else None for adapter, _ in predictor.calls[-3:]] == [
+        None, "/iteration_0/adapter", "/iteration_2/adapter"
+    ]  # fmt: skip
+
+
+def test_a_student_that_is_always_right_ends_the_run_and_says_why(sums, tmp_path):
+    teacher = FakeTeacher()
+    services = fake_services(teacher=teacher, predictor=FakePredictor(known=100))
+    metrics = run(config(sums), tmp_path / "run", services=services)
+    assert teacher.prompts == []
+    assert metrics["stop_reason"] == "after round 0 there is no failure left to learn from: 0 on validation, 0 on train"
+
+
+def test_one_validation_failure_is_one_cluster(sums, tmp_path):
+    services = fake_services(predictor=FakePredictor(known=11, per_row=0))
+    run(config(sums, iterations=1), tmp_path / "run", services=services)
+    clustering = json.loads((tmp_path / "run/iteration_1/clustering.json").read_text())
+    assert clustering["k"] == 1 and clustering["method"] == "single"
+
+
+def test_an_empty_branch_gives_its_share_to_the_other(sums, tmp_path):
+    for name, switched_off, branch in (("a", "patterns__enabled", "error"), ("b", "train_errors__enabled", "pattern")):
+        run(config(sums, iterations=1, **{switched_off: False}), tmp_path / name, services=fake_services())
+        accepted = jsonl(tmp_path / name / "iteration_1/synthetic_accepted.jsonl")
+        assert len(accepted) == 10 and {sample["branch"] for sample in accepted} == {branch}
+
+
+def test_without_quality_control_no_judge_is_asked(sums, tmp_path):
+    teacher = FakeTeacher(rating=lambda item, attempt: 1.0)
+    settings = config(sums, iterations=1, quality__enabled=False)
+    metrics = run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    assert "judge" not in {role for role, *_ in teacher.prompts}
+    assert metrics["accounting"]["accepted"] == 10
+
+
+def test_vanilla_stops_after_fine_tuning(sums, tmp_path):
+    teacher = FakeTeacher()
+    metrics = run(config(sums, method="vanilla"), tmp_path / "run", services=fake_services(teacher=teacher))
+    assert teacher.prompts == [] and len(metrics["iterations"]) == 1
+    assert metrics["iterations"][0]["test"]["n"] == 12
+
+
+@pytest.mark.parametrize("kill", [1, 4, 9, 17, 26])
+def test_a_killed_run_resumes_to_the_same_training_set(sums, tmp_path, kill):
+    run(config(sums), tmp_path / "whole", services=fake_services())
+    with pytest.raises(KilledError):
+        run(config(sums), tmp_path / "killed", services=fake_services(teacher=FakeTeacher(stop_at=kill)))
+    metrics = run(config(sums), tmp_path / "killed", services=fake_services())
+    whole, resumed = (tmp_path / name / "iteration_2/train.jsonl" for name in ("whole", "killed"))
+    assert whole.read_bytes() == resumed.read_bytes()
+    assert metrics["accounting"]["requested"] == 20
+
+
+def test_a_finished_run_is_not_repeated(sums, tmp_path):
+    first = run(config(sums), tmp_path / "run", services=fake_services())
+    trainer, teacher = FakeTrainer(), FakeTeacher()
+    again = run(config(sums), tmp_path / "run", services=fake_services(trainer=trainer, teacher=teacher))
+    assert again == first and trainer.jobs == [] and teacher.prompts == []
+
+
+def test_a_run_directory_refuses_another_configuration(sums, tmp_path):
+    run(config(sums, method="vanilla"), tmp_path / "run", services=fake_services())
+    with pytest.raises(InputError, match=r"another configuration \(generation.ratio, method\)"):
+        run(config(sums, generation__ratio=1.0), tmp_path / "run", services=fake_services())
+
+
+def test_a_raised_limit_is_no_other_configuration(sums, tmp_path):
+    run(config(sums, method="vanilla"), tmp_path / "run", services=fake_services())
+    run(config(sums, method="vanilla", limits__max_calls=5), tmp_path / "run", services=fake_services())
+    stored = json.loads((tmp_path / "run/resolved_config.json").read_text())
+    assert stored["limits"]["max_calls"] == 5
+
+
+def test_a_moved_run_directory_resumes(sums, tmp_path):
+    with pytest.raises(KilledError):
+        run(config(sums), tmp_path / "here", services=fake_services(teacher=FakeTeacher(stop_at=9)))
+    (tmp_path / "here").rename(tmp_path / "there")
+    metrics = run(config(sums), tmp_path / "there", services=fake_services())
+    assert metrics["stop_reason"] == "all 2 rounds are done" and not (tmp_path / "here").exists()
+
+
+def test_api_keys_are_not_written_down(sums, tmp_path):
+    judge = {"model": "openai:some", "api_key": "sk-canary-1234", "base_url": "http://127.0.0.1:1/v1"}
+    settings = config(sums, iterations=1, models={"judge": judge})
+    run(settings, tmp_path / "run", services=fake_services())
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert len(written) > 20
+    assert [path for path in written if b"sk-canary-1234" in path.read_bytes()] == []

@@ -1,0 +1,79 @@
+"""RunConfig: the paper's values are the defaults, and every mistake has a clear message."""
+
+from pathlib import Path
+
+import pytest
+
+from pada_graph.config import RunConfig, load_config
+from pada_graph.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_are_the_papers_section_3_2():
+    config = RunConfig()
+    assert config.patterns.max_errors == 50
+    assert (config.patterns.min_clusters, config.patterns.max_clusters) == (2, 10)
+    assert config.patterns.embedder == "sentence-transformers/all-mpnet-base-v2"
+    assert config.generation.ratio == 0.5
+    assert (config.quality.threshold, config.quality.max_regenerations) == (7, 3)
+    lora, training = config.student.lora, config.student.training
+    assert (lora.r, lora.alpha, lora.dropout) == (32, 32, 0.05)
+    assert (training.epochs, training.learning_rate) == (5, 2e-4)
+    assert config.student.model == "meta-llama/Llama-3.2-1B-Instruct"
+    temperatures = [getattr(config.models, role).temperature for role in ("analyst", "generator", "judge")]
+    assert temperatures == [0, 0.7, 0]
+    assert (config.data.train_size, config.data.validation_size, config.data.test_size) == (1000, 500, 500)
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("examples/*.yaml"), *ROOT.glob("src/**/pada.yaml")]), ids=str)
+def test_every_shipped_config_loads(path):
+    assert load_config(path).iterations >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("quallity: {}", "quallity: unknown key; did you mean 'quality'?"),
+        ("quality: {treshold: 6}", "quality.treshold: unknown key; did you mean 'threshold'?"),
+        ("quality: {threshold: 11}", "quality.threshold: Input should be less than or equal to 10 (found 11)"),
+        ("task: mmlu", "task: Input should be 'arc_challenge'"),
+        ("patterns: {min_clusters: 5, max_clusters: 3}", "max_clusters (3) is below min_clusters (5)"),
+        ("models: {judge: {}}", "models.judge.model: Field required"),
+        ("- a list", "expected a mapping of keys"),
+        ("task: [", "not valid YAML"),
+        ("task: !!python/object:os.system x", "not valid YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_key(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(InputError) as error:
+        load_config(path)
+    assert str(path) in str(error.value) and message in str(error.value)
+
+
+def test_a_missing_file_is_named_with_the_way_to_get_one(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.yaml: cannot be read .* `pada-graph init DIR`"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_overrides_reach_nested_keys(tmp_path):
+    path = write(tmp_path, "task: squad\n")
+    config = load_config(path, ["student.training.epochs=2", "quality.gate=sample", "models.judge={model: 'openai:x'}"])
+    assert config.student.training.epochs == 2 and config.quality.gate == "sample"
+    assert config.models.judge.model == "openai:x"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("epochs", "write it as key=value"), ("task.x=1", "task is not a section"), ("quality.gat=1", "did you mean 'gate'?")],
+)
+def test_bad_overrides_are_refused(tmp_path, override, message):
+    with pytest.raises(InputError, match=message.replace("?", r"\?")):
+        load_config(write(tmp_path, "task: squad\n"), [override])

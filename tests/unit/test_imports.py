@@ -1,0 +1,68 @@
+"""Imports point one way, and nothing heavy loads before it is used (DESIGN 2)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
+LAYERS = [
+    {"state", "config", "errors"},
+    {"clustering", "data", "demo", "executors", "leakage", "prompts", "report", "rundir", "sandbox", "scoring",
+     "starter", "stats", "student", "tasks", "teacher"},
+    {"services"},
+    {"nodes", "routing"},
+    {"graph"},
+    {"runner"},
+    {"live", "summary"},
+    {"cli"},
+]  # fmt: skip
+PLAIN_MAY_IMPORT_UP = {("executors", "services"), ("student", "services"), ("teacher", "services")}  # its Protocols
+
+
+def level(module: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if module in layer)
+
+
+def imports(path: Path, everywhere: bool) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if everywhere else tree.body
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_one_way(path):
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    for module in imports(path, everywhere=False):
+        parts = module.split(".")
+        if parts[0] == "langgraph":
+            assert level(own) >= level("nodes"), f"{own} is a plain library and imports langgraph"
+        if parts[0] == "pada_graph" and len(parts) > 1 and parts[1] != own and (own, parts[1]) not in PLAIN_MAY_IMPORT_UP:
+            assert level(parts[1]) <= level(own), f"{own} imports {parts[1]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_heavy_packages_are_imported_where_they_are_used(path):
+    heavy = {"torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn", "boto3",
+             "langchain_aws", "langchain_openai", "matplotlib", "ray", "xllamacpp"}  # fmt: skip
+    assert not heavy & {module.split(".")[0] for module in imports(path, everywhere=False)}
+
+
+def test_building_the_graph_loads_no_model_library():
+    code = (
+        "import sys, pada_graph; pada_graph.build_graph();"
+        "print([m for m in ('torch', 'transformers', 'trl', 'sentence_transformers', 'boto3', 'sklearn') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"

@@ -1,0 +1,58 @@
+"""The run directory: whole files or none, one process at a time."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from pada_graph.errors import InputError, StoppedError
+from pada_graph.rundir import RunDir, locked
+
+
+def test_an_artifact_knows_its_count_and_hash(tmp_path):
+    directory = RunDir(tmp_path)
+    artifact = directory.write_jsonl("a/rows.jsonl", [{"text": "Zoë\u2028 ate"}, {"text": "b"}])
+    assert artifact["count"] == 2 and directory.artifact("a/rows.jsonl") == artifact
+    assert directory.read_jsonl("a/rows.jsonl")[0] == {"text": "Zoë\u2028 ate"}
+
+
+def test_a_full_disk_keeps_the_old_file_and_stops_resumably(tmp_path, monkeypatch):
+    directory = RunDir(tmp_path)
+    directory.write_json("x.json", 1)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pada_graph.rundir.os.fsync", full)
+    with pytest.raises(StoppedError, match=r"x.json: cannot be written \(No space left on device\)"):
+        directory.write_json("x.json", 2)
+    assert directory.read_json("x.json") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_damaged_files_are_named(tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"b"')
+    with pytest.raises(InputError, match="x.json: missing or damaged"):
+        RunDir(tmp_path).read_json("x.json")
+    with pytest.raises(InputError, match="x.jsonl: missing or damaged"):
+        RunDir(tmp_path).read_jsonl("x.jsonl")
+
+
+def test_not_a_number_is_never_written(tmp_path):
+    with pytest.raises(ValueError):
+        RunDir(tmp_path).write_json("x.json", float("nan"))
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_second_process_is_refused_at_once(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="another process is working on this run"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        assert True
+
+
+def test_a_file_in_the_place_of_a_run_directory_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used as run directory"), locked(Path(tmp_path / "file")):
+        pass

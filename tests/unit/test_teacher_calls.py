@@ -1,0 +1,324 @@
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pada_graph.config import Limits, Model, Models
+from pada_graph.errors import InputError, StoppedError
+from pada_graph.teacher import limits
+from pada_graph.teacher.models import JournaledTeacher, call_key, load_chat_model
+from tests.fake_provider import Answer, FakeProvider, Request, Script, tokens
+
+DIALECTS = pytest.mark.parametrize("dialect", ["openai", "bedrock"])
+KEYS = ("not-a-real-key-0123", "not-a-real-secret-0123", "AKIAFAKEFAKEFAKEFAKE")
+
+
+@pytest.fixture(autouse=True)
+def no_cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("OPENAI_API_KEY", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_BEARER_TOKEN_BEDROCK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr(limits, "sleep", slept.append)
+    return slept
+
+
+def echo(request: Request) -> str:
+    return f"you said {request.prompt}"
+
+
+def teacher_for(model: Model, path: Path, **limit: int) -> JournaledTeacher:
+    return JournaledTeacher(Models(analyst=model, generator=model, judge=model), Limits(**limit), path / "calls.sqlite")
+
+
+def one_model(provider: FakeProvider, dialect: str, **settings: object) -> Model:
+    return provider.openai(**settings) if dialect == "openai" else provider.bedrock(**settings)
+
+
+@DIALECTS
+def test_reply_carries_text_stop_reason_and_tokens(dialect: str, tmp_path: Path) -> None:
+    def script(request: Request) -> Answer:
+        return Answer("one two three", stop="length" if "long" in request.prompt else "stop")
+
+    with FakeProvider(script) as provider:
+        teacher = teacher_for(one_model(provider, dialect), tmp_path)
+        whole, cut = teacher.ask("judge", "two words", item="a"), teacher.ask("judge", "a long one", item="a")
+    assert (whole.text, whole.stop_reason, whole.input_tokens, whole.output_tokens) == ("one two three", "stop", 2, 3)
+    assert cut.stop_reason == "length"
+    assert teacher.usage() == {"judge": {"calls": 2, "input_tokens": 5, "output_tokens": 6}}
+    teacher.close()
+
+
+@DIALECTS
+@pytest.mark.parametrize("reason", ["content_filter", "guardrail_intervened"])
+def test_other_stop_reasons_are_passed_on(dialect: str, reason: str, tmp_path: Path) -> None:
+    with FakeProvider(lambda request: Answer("no", stop=reason)) as provider:
+        assert teacher_for(one_model(provider, dialect), tmp_path).ask("judge", "x", item="a").stop_reason == reason
+
+
+@DIALECTS
+def test_null_temperature_is_not_sent(dialect: str, tmp_path: Path) -> None:
+    with FakeProvider(echo) as provider:
+        for temperature in (None, 0.7):
+            model = one_model(provider, dialect, temperature=temperature)
+            teacher_for(model, tmp_path).ask("judge", "x", item="a")
+        sent = [
+            request.body if dialect == "openai" else request.body.get("inferenceConfig", {})
+            for request in provider.requests
+        ]
+    assert "temperature" not in sent[0]
+    assert sent[1]["temperature"] == 0.7
+
+
+@DIALECTS
+def test_finished_call_is_answered_from_the_journal_after_reopening(dialect: str, tmp_path: Path) -> None:
+    with FakeProvider(echo) as provider:
+        model = one_model(provider, dialect)
+        first = teacher_for(model, tmp_path)
+        reply = first.ask("generator", "hello", item="batch-1")
+        first.close()
+        again = teacher_for(model, tmp_path)
+        assert again.ask("generator", "hello", item="batch-1") == reply
+        assert len(provider.requests) == 1
+        again.ask("generator", "hello", item="batch-1", attempt=1)
+        again.ask("generator", "hello", item="batch-2")
+        again.ask("judge", "hello", item="batch-1")
+        again.ask("generator", "hello!", item="batch-1")
+        assert len(provider.requests) == 5
+        assert again.usage()["generator"]["calls"] == 4
+
+
+def test_key_depends_on_what_shapes_an_answer_and_on_no_secret() -> None:
+    def key(**settings: object) -> str:
+        return call_key("judge", Model.model_validate({"model": "openai:x", **settings}), "prompt", "item", 0)
+
+    assert key() == key(api_key="one") == key(api_key="two", timeout=5, base_url="http://elsewhere")
+    assert len({key(), key(temperature=1), key(max_tokens=9), key(model="openai:y"), key(seed=1)}) == 5
+
+
+TRANSIENT = [
+    ("openai", Answer("slow down", status=429)),
+    ("openai", Answer("oops", status=500)),
+    ("openai", Answer("oops", status=503)),
+    ("openai", Answer(drop=True)),
+    ("openai", Answer(raw=b'{"choices": [')),
+    ("bedrock", Answer("slow down", status=429, error="ThrottlingException")),
+    ("bedrock", Answer("oops", status=500, error="InternalServerException")),
+    ("bedrock", Answer("oops", status=503, error="ServiceUnavailableException")),
+    ("bedrock", Answer("oops", status=424, error="ModelErrorException")),
+    ("bedrock", Answer("oops", status=408, error="ModelTimeoutException")),
+    ("bedrock", Answer("oops", status=429, error="ModelNotReadyException")),
+    ("bedrock", Answer(drop=True)),
+]
+
+
+def failing(times: int, answer: Answer) -> Script:
+    return lambda request: answer if request.nth < times else echo(request)
+
+
+@pytest.mark.parametrize(("dialect", "answer"), TRANSIENT)
+def test_transient_errors_are_retried_by_one_layer(
+    dialect: str, answer: Answer, tmp_path: Path, naps: list[float]
+) -> None:
+    with FakeProvider(failing(2, answer)) as provider:
+        reply = teacher_for(one_model(provider, dialect), tmp_path).ask("analyst", "hi", item="a")
+    assert reply.text == "you said hi"
+    assert len(provider.requests) == 3
+    assert len(naps) == 2
+
+
+@pytest.mark.parametrize(("dialect", "answer"), TRANSIENT)
+def test_lasting_transient_errors_stop_the_run_and_a_later_run_goes_on(
+    dialect: str, answer: Answer, tmp_path: Path, naps: list[float]
+) -> None:
+    with FakeProvider(failing(limits.ATTEMPTS, answer)) as provider:
+        teacher = teacher_for(one_model(provider, dialect), tmp_path)
+        with pytest.raises(StoppedError, match=r"models\.analyst\.model.*same command again"):
+            teacher.ask("analyst", "hi", item="a")
+        assert len(provider.requests) == limits.ATTEMPTS
+        assert teacher.journal.unfinished() == 1
+        assert teacher.ask("analyst", "hi", item="a").text == "you said hi"
+        assert teacher.journal.unfinished() == 0
+
+
+@DIALECTS
+def test_retry_after_is_honoured(dialect: str, tmp_path: Path, naps: list[float]) -> None:
+    error = "ThrottlingException" if dialect == "bedrock" else ""
+    with FakeProvider(failing(1, Answer("wait", status=429, error=error, headers={"Retry-After": "7"}))) as provider:
+        teacher_for(one_model(provider, dialect), tmp_path).ask("analyst", "hi", item="a")
+    assert 7 <= naps[0] <= 9
+
+
+@DIALECTS
+def test_endless_retry_after_stops_at_once(dialect: str, tmp_path: Path, naps: list[float]) -> None:
+    error = "ThrottlingException" if dialect == "bedrock" else ""
+    answer = Answer("wait", status=429, error=error, headers={"Retry-After": "3600"})
+    with FakeProvider(lambda request: answer) as provider, pytest.raises(StoppedError, match="in 3600 s"):
+        teacher_for(one_model(provider, dialect), tmp_path).ask("analyst", "hi", item="a")
+    assert len(provider.requests) == 1
+    assert naps == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "answer", "fix"),
+    [
+        ("openai", Answer("Bad argument", status=400), "keys beside this setting"),
+        ("openai", Answer("Incorrect API key provided: not-a-real-key-0123", status=401), "api_key"),
+        ("openai", Answer("Not yours, sk-proj-abcdefghijk", status=403), "may use this model"),
+        ("openai", Answer("No such model", status=404), "model's id"),
+        ("openai", Answer("Pay first", status=429, error="insufficient_quota"), "quota"),
+        ("bedrock", Answer("Too long", status=400, error="ValidationException"), "analysis_batch"),
+        ("bedrock", Answer("AKIAFAKEFAKEFAKEFAKE may not", status=403, error="AccessDeniedException"), "model access"),
+        ("bedrock", Answer("Bad token", status=403, error="UnrecognizedClientException"), "Check the credentials"),
+        ("bedrock", Answer("End of life", status=404, error="ResourceNotFoundException"), "retired"),
+        ("bedrock", Answer("Too much", status=400, error="ServiceQuotaExceededException"), "quota"),
+    ],
+)
+def test_permanent_errors_stop_after_one_request_and_tell_no_secret(
+    dialect: str, answer: Answer, fix: str, tmp_path: Path, naps: list[float]
+) -> None:
+    with FakeProvider(lambda request: answer) as provider:
+        teacher = teacher_for(one_model(provider, dialect), tmp_path)
+        with pytest.raises(StoppedError) as caught:
+            teacher.ask("judge", "hi", item="a")
+    assert len(provider.requests) == 1
+    assert naps == []
+    shown = "".join(traceback.format_exception(caught.value))
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert fix in str(caught.value)
+    assert "judge" in str(caught.value)
+    assert "models.judge.model" in str(caught.value)
+    for secret in (*KEYS, "sk-proj-abcdefghijk"):
+        assert secret not in shown
+        assert secret.encode() not in stored
+    assert teacher.journal.calls() == 0  # a refused call is not paid
+
+
+def test_connection_refused_is_transient(tmp_path: Path, naps: list[float]) -> None:
+    with FakeProvider(echo) as provider:
+        openai, bedrock = provider.openai(), provider.bedrock()
+    for model in (openai, bedrock):
+        with pytest.raises(StoppedError, match="did not answer"):
+            teacher_for(model, tmp_path).ask("judge", "hi", item="a")
+    assert len(naps) == 2 * (limits.ATTEMPTS - 1)
+
+
+@DIALECTS
+def test_silent_provider_times_out(dialect: str, tmp_path: Path, naps: list[float]) -> None:
+    with FakeProvider(lambda request: Answer("late", delay=0 if request.nth else 3)) as provider:
+        teacher = teacher_for(one_model(provider, dialect, timeout=1), tmp_path)
+        started = time.monotonic()
+        assert teacher.ask("judge", "hi", item="a").text == "late"
+    assert time.monotonic() - started < 3
+    assert len(provider.requests) == 2
+
+
+def test_max_calls_stops_before_the_call_and_holds_over_restarts(tmp_path: Path) -> None:
+    with FakeProvider(echo) as provider:
+        teacher = teacher_for(provider.openai(), tmp_path, max_calls=2)
+        teacher.ask("judge", "1", item="a")
+        teacher.ask("judge", "2", item="a")
+        teacher.ask("judge", "2", item="a")
+        teacher.close()
+        again = teacher_for(provider.openai(), tmp_path, max_calls=2)
+        with pytest.raises(StoppedError, match=r"limits\.max_calls"):
+            again.ask("judge", "3", item="a")
+        assert len(provider.requests) == 2
+        assert again.ask("judge", "1", item="a").text == "you said 1"
+        assert teacher_for(provider.openai(), tmp_path, max_calls=3).ask("judge", "3", item="a").text == "you said 3"
+
+
+def test_max_calls_holds_among_threads(tmp_path: Path) -> None:
+    with FakeProvider(lambda request: Answer("x", delay=0.02)) as provider:
+        teacher = teacher_for(provider.openai(), tmp_path, max_calls=5)
+
+        def ask(number: int) -> bool:
+            try:
+                teacher.ask("judge", str(number), item="a")
+            except StoppedError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(16) as pool:
+            answered = sum(pool.map(ask, range(16)))
+    assert answered == len(provider.requests) == 5
+
+
+@DIALECTS
+def test_64_threads_ask_at_once_within_the_concurrency(dialect: str, tmp_path: Path) -> None:
+    with FakeProvider(lambda request: Answer(f"re {request.prompt}", delay=0.02)) as provider:
+        teacher = teacher_for(one_model(provider, dialect), tmp_path, concurrency=8)
+        start = threading.Barrier(64)
+
+        def ask(number: int) -> str:
+            start.wait()
+            return teacher.ask("judge", f"question {number}", item="a").text
+
+        with ThreadPoolExecutor(64) as pool:
+            replies = list(pool.map(ask, range(64)))
+    assert replies == [f"re question {number}" for number in range(64)]
+    assert max(provider.counts.values()) == 1
+    assert 2 <= provider.peak <= 8
+    assert teacher.usage()["judge"]["calls"] == 64
+    assert teacher.usage()["judge"]["output_tokens"] == 64 * tokens("re question 1")
+    assert teacher.journal.unfinished() == 0
+
+
+def test_models_are_made_at_the_first_question_and_once_a_role(tmp_path: Path) -> None:
+    models = Models(analyst=Model(model="nobody:x"), generator=Model(model="nobody:x"), judge=Model(model="nobody:x"))
+    teacher = JournaledTeacher(models, Limits(), tmp_path / "calls.sqlite")
+    assert teacher.usage() == {}
+    with pytest.raises(InputError, match=r"models\.generator\.model: nobody:x.*provider:model"):
+        teacher.ask("generator", "hi", item="a")
+    assert teacher.journal.unfinished() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "openai:x"}, r"models\.judge\.model: openai:x .*OPENAI_API_KEY"),
+        ({"model": "openai:x", "api_key": KEYS[0], "base_ur": "http://x"}, r"models\.judge\.base_ur: .*'base_url'"),
+        ({"model": "openai:x", "api_key": KEYS[0], "max_tokens": KEYS[0]}, r"models\.judge: .*max_tokens"),
+        ({"model": "bedrock_converse:x"}, r"models\.judge\.model: .*AWS_REGION"),
+        ({"model": "bedrock_converse:x", "region_name": "us-east-1"}, r"models\.judge\.model: .*AWS_PROFILE"),
+        ({"model": "bedrock_converse:x", "credentials_profile_name": "nobody"}, r"models\.judge\.model: .*nobody"),
+        ({"model": "nobody:x"}, r"models\.judge\.model: .*openai:NAME"),
+        ({"model": "gguf:/no/such/file"}, r"models\.judge: .*/no/such/file"),
+        ({"model": f"gguf:{__file__}"}, r"models\.judge: .*not a GGUF file"),
+        ({"model": f"gguf:{__file__}", "nctx": 1}, r"models\.judge\.nctx: .*'n_ctx'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:WARNING")
+def test_unusable_settings_are_refused_by_name(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_chat_model(Model.model_validate(settings), setting="models.judge")
+    assert not any(key in "".join(traceback.format_exception(caught.value)) for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("package", "model", "extra"),
+    [
+        ("langchain_openai", "openai:x", "openai"),
+        ("langchain_aws", "bedrock_converse:x", "bedrock"),
+        ("boto3", "bedrock_converse:x", "bedrock"),
+    ],
+)
+def test_missing_package_names_the_extra(package: str, model: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from langchain.chat_models import base
+
+    base._get_chat_model_creator.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    settings = {"model": model, "region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
+    with pytest.raises(InputError, match=rf"pip install 'pada-graph\[{extra}\]'"):
+        load_chat_model(Model.model_validate(settings if extra == "bedrock" else {"model": model, "api_key": "x"}))
