@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ class Request:
     model: str
     prompt: str  # the user turn
     body: Mapping[str, Any]
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
     sha256: str  # of model and body: the same question has the same hash
     nth: int  # how often that hash came before
 
@@ -44,6 +45,16 @@ class Answer:
 Script = Callable[[Request], Answer | str]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # many clients may connect at once
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away: some tests kill them."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class FakeProvider:
     """Use as a context manager; `script` decides every answer, and `requests` and `counts` tell what was asked."""
 
@@ -54,8 +65,7 @@ class FakeProvider:
         self.peak = 0  # most requests in flight at once
         self._flying = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
 
     def __enter__(self) -> "FakeProvider":
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -91,7 +101,8 @@ class FakeProvider:
     def _arrived(self, model: str, prompt: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
         digest = hashlib.sha256(json.dumps([model, body], sort_keys=True).encode()).hexdigest()
         with self._lock:
-            request = Request(model, prompt, body, dict(headers), digest, self.counts[digest])
+            lower = {name.lower(): value for name, value in headers.items()}
+            request = Request(model, prompt, body, lower, digest, self.counts[digest])
             self.counts[digest] += 1
             self.requests.append(request)
             self._flying += 1

@@ -50,6 +50,9 @@ class FakeTeacher:
         calls = Counter(role for role, *_ in self.prompts)
         return {role: {"calls": n, "input_tokens": n, "output_tokens": n} for role, n in calls.items()}
 
+    def close(self) -> None:
+        pass
+
     def _answer(self, prompt: str, item: str, attempt: int) -> Any:
         blocks = json_blocks(prompt)
         if prompt.startswith("Analyze these"):

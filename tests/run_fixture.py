@@ -136,7 +136,7 @@ def _round(run: RunDir, iteration: int) -> None:
                 "cluster": cluster,
                 "size": len(ids),
                 "category_name": name,
-                "error_pattern": f"In questions about {KINDS[kind]} the student reads the numbers correctly, carries out "
+                "error_pattern": f"In questions on {KINDS[kind]} the student reads the numbers correctly, carries out "
                 "the first operation, and gives its result as the answer; the second operation is left out.",
             }
         )
@@ -298,8 +298,7 @@ def _metrics(run: RunDir, rounds: int, scores: dict[int | None, dict[str, Any]])
         "notes": ["Round 1 asked for 15 samples and got 7."],
         "untuned": {split: scores[None][split] for split in ("validation", "test")},
         "iterations": [
-            {"iteration": t, "train_rows": TRAIN + 7 * t, "synthetic_rows": 7 * t, **scores[t]}
-            for t in range(rounds + 1)
+            {"iteration": t, "train_rows": TRAIN, "synthetic_rows": 7 * t, **scores[t]} for t in range(rounds + 1)
         ],
         "comparison": paired(*tests) if rounds else None,
         "accounting": {key: sum(outcome[key] for outcome in outcomes) for key in keys},

@@ -4,6 +4,7 @@ Exit status: 0 done, 1 stopped and resumable, 2 bad input, 130 or 143 interrupte
 """
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -59,12 +60,11 @@ def score(file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "
     from pada_graph.scoring import score_lines
 
     try:
-        lines = file.open(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}).") from error
-    with lines:
-        for result in score_lines(lines, str(file)):
-            typer.echo(json.dumps(result, ensure_ascii=False))
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
+    for result in score_lines(lines, str(file)):
+        typer.echo(json.dumps(result, ensure_ascii=False))
 
 
 class _Terminated(BaseException):
@@ -87,9 +87,9 @@ def main() -> NoReturn:
     except PadaError as error:
         _stop(1, str(error))
     except (KeyboardInterrupt, typer.Abort):
-        _stop(130, "Interrupted; everything finished is kept. The same command goes on from here.")
+        _leave(130, "Interrupted; everything finished is kept. The same command goes on from here.")
     except _Terminated:
-        _stop(143, "Terminated; everything finished is kept. The same command goes on from here.")
+        _leave(143, "Terminated; everything finished is kept. The same command goes on from here.")
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except Exception as error:
@@ -103,3 +103,10 @@ def main() -> NoReturn:
 def _stop(status: int, message: str) -> NoReturn:
     typer.echo(message, err=True)
     sys.exit(status)
+
+
+def _leave(status: int, message: str) -> NoReturn:
+    """Exit at once: a teacher call in flight in some thread would otherwise hold the process until it is answered."""
+    typer.echo(message, err=True)
+    sys.stderr.flush()
+    os._exit(status)

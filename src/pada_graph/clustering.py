@@ -20,14 +20,22 @@ class SentenceEmbedder:
         self.model = model
         self._loaded: Any = None
 
-    def embed(self, texts: Sequence[str]) -> "np.ndarray":
-        """Return unit vectors, float32, shape (len(texts), dimension).
+    def load(self) -> None:
+        """Load the model now.
 
         Raises:
             InputError: the model or the package is not to be had.
         """
         if self._loaded is None:
             self._loaded = _load_sentence_transformer(self.model)
+
+    def embed(self, texts: Sequence[str]) -> "np.ndarray":
+        """Return unit vectors, float32, shape (len(texts), dimension).
+
+        Raises:
+            InputError: the model or the package is not to be had.
+        """
+        self.load()
         vectors: np.ndarray = self._loaded.encode(
             list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
         )
@@ -37,8 +45,10 @@ class SentenceEmbedder:
 def _load_sentence_transformer(model: str) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise InputError("Embeddings need an extra: pip install 'pada-graph[embed]'") from error
+    disable_progress_bar()
     path = str(_packaged_minilm()) if model == "builtin:minilm" else model
     try:
         return SentenceTransformer(path, device="cpu", trust_remote_code=False)

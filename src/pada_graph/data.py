@@ -8,7 +8,6 @@ size. Where a task has groups (SQuAD: articles) and splits share a file, whole g
 import gzip
 import json
 import random
-import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 from pada_graph.config import Data
 from pada_graph.errors import InputError
+from pada_graph.leakage import normalise
 from pada_graph.state import Row, Split
 from pada_graph.tasks.base import Task
 
@@ -60,26 +60,6 @@ def load_splits(task: Task, data: Data) -> dict[Split, list[Row]]:
         chosen[split] = _cut(task, split, sizes[split], pieces[split], chosen=chosen, drop=data.overlap == "drop")
     return {split: [record.row for record in chosen[split]] for split in ("train", "validation", "test")}
 
-
-def normalised(text: str) -> str:
-    """The text in small letters, with single spaces for whitespace and punctuation, except what calculates (- * / %).
-
-    Accents and vowel signs count, so that this holds for any script.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.translate(_BLANKS).split()) or text
-
-
-class _Blanks(dict[int, int]):
-    """Translation table: punctuation, separators and control characters become blanks."""
-
-    def __missing__(self, code: int) -> int:
-        blank = unicodedata.category(chr(code))[0] in "PZC" and chr(code) not in "-*/%"
-        self[code] = ord(" ") if blank else code
-        return self[code]
-
-
-_BLANKS = _Blanks()
 
 # ---------------------------------------------------------------------------------------------------------- sources
 
@@ -242,7 +222,7 @@ def _cut(
     """Take the first `size` rows that stand in no split chosen before."""
     earlier = [(other, record) for other, chosen_records in chosen.items() for record in chosen_records]
     taken = {record.row["id"] for _, record in earlier}
-    questions = {normalised(task.question(record.row)): (other, record) for other, record in earlier}
+    questions = {normalise(task.question(record.row)): (other, record) for other, record in earlier}
     groups = {record.group: (other, record) for other, record in earlier if record.group}
     piece: list[_Record] = []
     overlaps: list[str] = []
@@ -251,7 +231,7 @@ def _cut(
             break
         if record.row["id"] in taken:
             continue
-        same_question = questions.get(normalised(task.question(record.row)))
+        same_question = questions.get(normalise(task.question(record.row)))
         if same := same_question or groups.get(record.group or ""):
             other, twin = same
             what = "asks the same as" if same_question else "belongs to the same group as"

@@ -5,15 +5,29 @@ row; N follows the rows' length (5th percentile, 8 to 13), shorter rows are comp
 D_train are phrases of the task, not leaks.
 """
 
-import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-
-_WORD = re.compile(r"\w+")
 
 
 def normalise(text: str) -> str:
-    """Lower-case words, single spaces, no punctuation: equal for texts that differ in form alone."""
-    return " ".join(_WORD.findall(text.casefold()))
+    """The text in small letters, with single spaces for whitespace and punctuation, except what calculates (- * / %).
+
+    Accents and vowel signs count, so that this holds for any script.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.translate(_BLANKS).split()) or text
+
+
+class _Blanks(dict[int, int]):
+    """Translation table: punctuation, separators and control characters become blanks."""
+
+    def __missing__(self, code: int) -> int:
+        blank = unicodedata.category(chr(code))[0] in "PZC" and chr(code) not in "-*/%"
+        self[code] = ord(" ") if blank else code
+        return self[code]
+
+
+_BLANKS = _Blanks()
 
 
 class OverlapIndex:

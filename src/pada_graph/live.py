@@ -30,10 +30,14 @@ def watching(console: Console, config: RunConfig, title: str) -> Iterator[Progre
 
 def _print_line(console: Console, board: "Board", event: Event) -> None:
     board.take(event)
-    if event["event"] not in ("training", "predicting"):
-        console.print(f"{clock(board.elapsed()):>8}  {describe(event)}", highlight=False, soft_wrap=True)
-    elif event.get("step") in (1, event.get("steps")) or event.get("done") == event.get("total"):
-        console.print(f"{clock(board.elapsed()):>8}  {describe(event)}  ({board.expectation()})", highlight=False)
+    line = f"{clock(board.elapsed()):>8}  {describe(event)}"
+    if event["event"] == "training":
+        if event["step"] not in (1, event["steps"]):
+            return
+        line += f" ({board.expectation()})"
+    elif event["event"] == "predicting":
+        return  # the score that follows says it all
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 class Board:

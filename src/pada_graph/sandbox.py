@@ -26,6 +26,7 @@ _PYTHON = "/usr/bin/python3"  # the system's: a home folder's Python is out of n
 _NOBODY = "65534"
 _MEMORY = 1 << 30  # bytes of address space
 _ERROR_LENGTH = 300
+_PATIENCE = 4  # wall time over CPU time: a busy machine must not fail a right program
 _INSTALL = "Install what the sandbox needs: apt-get install bubblewrap util-linux python3 (bubblewrap 0.8 or newer)."
 
 # Reads "verdict-fd cpu-seconds memory nonce", a newline and the program from stdin; the names stay in the function.
@@ -78,7 +79,7 @@ def run_python(source: str, timeout: float = 5.0) -> Outcome:
 
     Args:
         source: The program. Standard library only.
-        timeout: CPU seconds; it is killed after twice that in wall time.
+        timeout: CPU seconds; a program that waits instead of computing is killed after four times that.
 
     Raises:
         InputError: there is no working sandbox here; names what to install or allow.
@@ -131,10 +132,10 @@ def _run(source: str, timeout: float) -> Outcome:
             cwd=Path("/"),
         ) as process:
             try:
-                _, stderr = process.communicate((head + source).encode(errors="replace"), timeout=2 * timeout)
+                _, stderr = process.communicate((head + source).encode(errors="replace"), timeout=_PATIENCE * timeout)
             except subprocess.TimeoutExpired:
                 process.kill()  # the rest goes with it: --die-with-parent and a process namespace of its own
-                return Outcome(False, f"TimeoutError: still running after {2 * timeout:g} s")
+                return Outcome(False, f"TimeoutError: still running after {_PATIENCE * timeout:g} s")
         written = os.pread(verdict, 4096, 0).decode(errors="replace")
     finally:
         os.close(verdict)

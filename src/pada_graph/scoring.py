@@ -35,7 +35,9 @@ def score_lines(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
                 raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
             if not isinstance(output, str):
                 raise ValueError('field "output" must be a string')
-            row = _GOLD[name](record.get("gold"))
+            if "gold" not in record:
+                raise ValueError('field "gold" is missing')
+            row = _GOLD[name](record["gold"])
         except ValueError as error:
             raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
         verdict = get_task(name).score(output, row)
@@ -52,7 +54,10 @@ def _choice(field: str) -> Callable[[Any], Row]:
 
 def _number(gold: Any) -> Row:
     answer = text_field({"gold": gold}, "gold")
-    return Gsm8k().parse({"question": "-", "answer": answer if "####" in answer else f"#### {answer}"})
+    try:
+        return Gsm8k().parse({"question": "-", "answer": answer if "####" in answer else f"#### {answer}"})
+    except ValueError as error:
+        raise ValueError('field "gold" must be a number, or the published answer that ends with "#### N"') from error
 
 
 def _spans(gold: Any) -> Row:

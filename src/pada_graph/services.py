@@ -54,6 +54,10 @@ class Teacher(Protocol):
         """Calls and tokens of the whole run, those of earlier processes included."""
         ...
 
+    def close(self) -> None:
+        """Let go of files and connections; a later call opens them again."""
+        ...
+
 
 class Embedder(Protocol):
     """Sentence embeddings."""
@@ -123,15 +127,27 @@ class Services:
 
 
 def default_services(config: RunConfig, run_dir: Path) -> Services:
-    """The real ones: chat models behind the run's journal, sentence-transformers, TRL in a child process."""
+    """The real ones: chat models behind the run's journal, sentence-transformers, TRL in a child process.
+
+    What only a later stage needs is loaded here too: a wrong setting must show before the first hour is spent.
+
+    Raises:
+        InputError: a model cannot be had; names the setting and the fix.
+    """
     from pada_graph.clustering import SentenceEmbedder
     from pada_graph.executors.local import LocalTrainer
     from pada_graph.student.inference import TransformersPredictor
     from pada_graph.teacher.models import JournaledTeacher
 
+    teacher = JournaledTeacher(config.models, config.limits, run_dir / "teacher_calls.sqlite")
+    embedder = SentenceEmbedder(config.patterns.embedder)
+    if config.method != "vanilla" and config.iterations:
+        teacher.load()
+        if config.patterns.enabled:
+            embedder.load()
     return Services(
-        teacher=JournaledTeacher(config.models, config.limits, run_dir / "teacher_calls.sqlite"),
-        embedder=SentenceEmbedder(config.patterns.embedder),
+        teacher=teacher,
+        embedder=embedder,
         trainer=LocalTrainer(),
         predictor=TransformersPredictor(config.student),
     )

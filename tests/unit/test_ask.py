@@ -129,8 +129,8 @@ def test_valid_objects_before_a_slip_are_not_touched_by_the_repair() -> None:
         (PAIR[:20], "length", "cut off at the token limit"),
         (PAIR[:20], "stop", "not valid JSON"),
         ("", "length", "cut off at the token limit"),
-        ("[" * 100_000, "stop", "no JSON"),
-        ('{"a":' * 100_000, "stop", "not valid JSON"),
+        ("[" * 100_000, "stop", "too deeply"),
+        ('{"a":' * 100_000, "stop", "too deeply"),
         ('[{"sample_id": "s1", "rating": ' + "9" * 5000 + "}]", "stop", ""),
         (PAIR.replace("5", "0"), "stop", '"rating"'),
         (PAIR.replace("5", "11"), "stop", '"rating"'),
@@ -210,6 +210,17 @@ def test_raw_line_breaks_in_strings_are_accepted() -> None:
 def test_ids_that_are_numbers_match_as_numbers() -> None:
     assert read('[{"sample_id": 1, "rating": 5}]', ["1"])[0] == {"1": 5}
     assert read('[{"sample_id": true, "rating": 5}]', ["True"])[0] == {}
+
+
+class WithId(BaseModel):
+    sample_id: str
+
+
+def test_validated_objects_carry_the_id_as_asked() -> None:
+    text = '[{"sample_id": 1}, {"sample_id": "<B>"}]'
+    found, problems, _ = read_items(Reply(text, "stop", 0, 0), ["1", "b"], WithId)
+    assert found == {"1": WithId(sample_id="1"), "b": WithId(sample_id="b")}
+    assert problems == {}
 
 
 def test_missing_ids_alone_are_asked_again_under_another_name() -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -101,7 +103,12 @@ def test_key_depends_on_what_shapes_an_answer_and_on_no_secret() -> None:
     def key(**settings: object) -> str:
         return call_key("judge", Model.model_validate({"model": "openai:x", **settings}), "prompt", "item", 0)
 
-    assert key() == key(api_key="one") == key(api_key="two", timeout=5, base_url="http://elsewhere")
+    assert (
+        key()
+        == key(temperature=0.0)
+        == key(api_key="one")
+        == key(api_key="two", timeout=5, base_url="http://elsewhere")
+    )
     assert len({key(), key(temperature=1), key(max_tokens=9), key(model="openai:y"), key(seed=1)}) == 5
 
 
@@ -201,6 +208,52 @@ def test_permanent_errors_stop_after_one_request_and_tell_no_secret(
         assert secret not in shown
         assert secret.encode() not in stored
     assert teacher.journal.calls() == 0  # a refused call is not paid
+
+
+def test_key_of_the_environment_is_not_told_either(
+    tmp_path: Path, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key-of-the-environment")
+    with FakeProvider(lambda request: Answer(f"Bad key {request.headers['authorization']}", status=401)) as provider:
+        model = Model.model_validate({"model": "openai:x", "base_url": f"{provider.url}/v1"})
+        with pytest.raises(StoppedError) as caught:
+            teacher_for(model, tmp_path).ask("judge", "hi", item="a")
+        assert provider.requests[0].headers["authorization"] == "Bearer key-of-the-environment"
+    assert "key-of-the-environment" not in "".join(traceback.format_exception(caught.value))
+
+
+CHILD = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from pada_graph.config import Limits, Model, Models
+from pada_graph.teacher.models import JournaledTeacher
+model = Model.model_validate_json(sys.argv[1])
+teacher = JournaledTeacher(Models(analyst=model, generator=model, judge=model), Limits(), Path(sys.argv[2]))
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda number: teacher.ask("judge", str(number), item="a"), range(400)))
+"""
+
+
+def test_killed_run_repeats_no_finished_call(tmp_path: Path) -> None:
+    with FakeProvider(lambda request: Answer(f"re {request.prompt}", delay=0.01)) as provider:
+        model = provider.openai()
+        path = tmp_path / "calls.sqlite"
+        child = subprocess.Popen([sys.executable, "-c", CHILD, model.model_dump_json(), str(path)])
+        while len(provider.requests) < 60 and child.poll() is None:
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+        teacher = teacher_for(model, tmp_path)
+        outstanding = teacher.journal.unfinished()
+        finished = teacher.usage()["judge"]["calls"]
+        replies = [teacher.ask("judge", str(number), item="a").text for number in range(100)]
+    assert replies == [f"re {number}" for number in range(100)]
+    assert outstanding <= 8
+    assert finished >= 60 - 8
+    repeated = sum(count - 1 for count in provider.counts.values())
+    assert repeated <= outstanding
+    assert teacher.journal.unfinished() == 0
 
 
 def test_connection_refused_is_transient(tmp_path: Path, naps: list[float]) -> None:
@@ -313,8 +366,6 @@ def test_unusable_settings_are_refused_by_name(settings: dict[str, object], mess
     ],
 )
 def test_missing_package_names_the_extra(package: str, model: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     from langchain.chat_models import base
 
     base._get_chat_model_creator.cache_clear()

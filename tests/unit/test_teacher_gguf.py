@@ -23,7 +23,7 @@ def gguf() -> Path:
 
 
 def teacher_for(path: Path, journal: Path, **settings: object) -> JournaledTeacher:
-    model = Model.model_validate({"model": f"gguf:{path}", "n_ctx": 512, "n_parallel": 2, "max_tokens": 12, **settings})
+    model = Model.model_validate({"model": f"gguf:{path}", "n_ctx": 512, "n_parallel": 2, "max_tokens": 4, **settings})
     return JournaledTeacher(Models(analyst=model, generator=model, judge=model), Limits(concurrency=4), journal)
 
 
@@ -31,15 +31,15 @@ def test_gguf_answers_with_tokens_and_stop_reason(gguf: Path, tmp_path: Path) ->
     teacher = teacher_for(gguf, tmp_path / "calls.sqlite")
     cut = teacher.ask("judge", "Count from one to one hundred in words.", item="a")
     whole = teacher.ask("judge", "Say only: yes", item="b")
-    assert (cut.stop_reason, cut.output_tokens) == ("length", 12)
+    assert (cut.stop_reason, cut.output_tokens) == ("length", 4)
     assert whole.stop_reason in ("stop", "length")
     assert cut.text and whole.text
     assert cut.input_tokens > 5
-    assert teacher.usage()["judge"]["output_tokens"] == 12 + whole.output_tokens
+    assert teacher.usage()["judge"]["output_tokens"] == 4 + whole.output_tokens
 
 
 def test_parallel_calls_leave_other_threads_running(gguf: Path, tmp_path: Path) -> None:
-    teacher = teacher_for(gguf, tmp_path / "calls.sqlite", max_tokens=40)
+    teacher = teacher_for(gguf, tmp_path / "calls.sqlite", max_tokens=16)
     teacher.ask("judge", "warm up", item="a")
     done, pauses = threading.Event(), [0.0]
 

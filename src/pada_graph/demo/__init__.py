@@ -1,1 +1,1 @@
-"""The offline demo: word problems with a planted generalization gap, and a rule-based teacher in place of large models."""
+"""The offline demo: word problems with a planted gap, and a rule-based teacher in place of large models."""

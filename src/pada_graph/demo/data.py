@@ -13,9 +13,9 @@ from pada_graph.state import Row, Split
 COMMON = ("total", "left")
 RARE = tuple(kind for kind in KINDS if kind not in COMMON)
 COUNTS: dict[Split, Mapping[str, int]] = {
-    "train": dict.fromkeys(COMMON, 42) | dict.fromkeys(RARE, 4),
-    "validation": dict.fromkeys(KINDS, 16),
-    "test": dict.fromkeys(KINDS, 30),
+    "train": dict.fromkeys(COMMON, 26) | dict.fromkeys(RARE, 3),
+    "validation": dict.fromkeys(KINDS, 12),
+    "test": dict.fromkeys(KINDS, 25),
 }
 
 

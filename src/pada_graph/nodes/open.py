@@ -8,13 +8,16 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from pada_graph.config import ROLES, Models, RunConfig, parse_config
+from pada_graph.config import ROLES, Models, Role, RunConfig, parse_config
 from pada_graph.errors import InputError
 from pada_graph.nodes.run import Rows, Run
 from pada_graph.rundir import RunDir
-from pada_graph.services import Services, default_services
+from pada_graph.services import Services, Usage, default_services
 from pada_graph.state import PadaInput
 from pada_graph.tasks import get_task
+from pada_graph.teacher.journal import Journal
+from pada_graph.teacher.limits import is_secret
+from pada_graph.teacher.models import TRANSPORT
 
 CONFIG = "resolved_config.json"
 _open: dict[Path, Run] = {}  # one per run directory in use: services hold models and connections
@@ -36,6 +39,7 @@ def open_run(
     if start:
         settings = resolve(state, context)
         root = Path(moved or state.get("run_dir") or default_run_dir(settings))
+        close_run(root)
         _open[root.resolve()] = _make(settings, root, services)
     else:
         root = Path(moved or state["run_dir"])
@@ -46,8 +50,9 @@ def open_run(
 
 
 def close_run(root: Path) -> None:
-    """Forget a run's services, so that the next node opens it afresh."""
-    _open.pop(root.resolve(), None)
+    """Let go of a run's services; the next node opens it afresh."""
+    if (run := _open.pop(root.resolve(), None)) is not None:
+        run.services.teacher.close()
 
 
 def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
@@ -60,13 +65,17 @@ def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
 def record_config(directory: RunDir, config: RunConfig) -> None:
     """Write the configuration of a new run, or check that a run goes on with the one it has.
 
+    What has had no effect yet may differ: everything before the data are written, limits, how a model is reached, and
+    a role that has not answered any call.
+
     Raises:
-        InputError: a value differs; names its key. Limits may differ: raising one is how a stopped run goes on.
+        InputError: another value differs; names its key.
     """
     new = redacted(config.model_dump(mode="json"))
-    if directory.path(CONFIG).exists():
+    if directory.path("data/manifest.json").exists():
         changed = changed_keys(directory.read_json(CONFIG), new)
-        if binding := [key for key in changed if not key.startswith("limits.")]:
+        used = Journal(directory.path("teacher_calls.sqlite")).usage() if changed else {}
+        if binding := [key for key in changed if not _may_change(key, used)]:
             raise InputError(
                 f"{directory.root}: this run was started with another configuration ({', '.join(binding)}). "
                 "Resume it with the same one, or choose another --run-dir."
@@ -76,11 +85,15 @@ def record_config(directory: RunDir, config: RunConfig) -> None:
     directory.write_json(CONFIG, new)
 
 
+def _may_change(key: str, used: Mapping[Role, Usage]) -> bool:
+    section, role, name, *_ = [*key.split("."), "", ""]
+    return section == "limits" or (section == "models" and (role not in used or name in TRANSPORT))
+
+
 def redacted(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as it may be written down: keys and tokens of models are left out."""
-    secret = ("key", "secret", "token", "password", "credential")
     models = {
-        role: {name: value for name, value in model.items() if not any(word in name.lower() for word in secret)}
+        role: {name: value for name, value in model.items() if not is_secret(name)}
         for role, model in config["models"].items()
     }
     return {**config, "models": models}

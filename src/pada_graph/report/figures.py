@@ -20,7 +20,7 @@ def accuracy(names: Sequence[str], scores: Mapping[str, Sequence[Any]]) -> str |
     """Accuracy of every model with its 95 % interval.
 
     Args:
-        names: the models, left to right.
+        names: the models, left to right; the first is the untuned one, which no line joins.
         scores: split -> one Score or None per model.
     """
     if not available() or not any(score for split in scores.values() for score in split):
@@ -37,18 +37,11 @@ def accuracy(names: Sequence[str], scores: Mapping[str, Sequence[Any]]) -> str |
             [100 * (score["accuracy"] - score["low"]) for _, score in shown],
             [100 * (score["high"] - score["accuracy"]) for _, score in shown],
         ]
-        axes.errorbar(
-            x,
-            y,
-            reach,
-            color=_colour(index),
-            marker=marker,
-            linestyle=line,
-            markersize=5,
-            linewidth=1.2,
-            capsize=3,
-            label=split,
-        )
+        style = {"color": _colour(index), "marker": marker, "markersize": 5, "linewidth": 1.2}
+        axes.errorbar(x, y, reach, linestyle="none", capsize=3, label=split, **style)
+        tuned = [(place, height) for place, height in zip(x, y, strict=True) if place > 0.5]
+        if tuned:
+            axes.plot(*zip(*tuned, strict=True), linestyle=line, **style)
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel("accuracy, %")
@@ -73,12 +66,13 @@ def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]]]]) -> st
             axes.bar(place, height, 0.6, bottom=base, color=fill, edgecolor=_ON, linewidth=0.8)
             if height > 0.07 * top:
                 ink = _INK if colour < 0 else _ON
-                axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=9)
+                axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=10)
             base += height
-        axes.text(place, base + 0.015 * top, f"{base:.0f}", ha="center", va="bottom")
+        axes.text(place, base + 0.015 * top, f"{base:.0f}", ha="center", va="bottom", color=_INK)
     axes.set_xticks(range(len(bars)), [name for name, _ in bars])
     axes.set_xlim(-0.6, len(bars) - 0.4)
-    axes.set_ylim(0, 1.1 * top)
+    axes.set_ylim(0, 1.12 * top or 1)
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("validation failures")
     return _svg(
         figure, "Validation failures per error pattern, one stacked bar per iteration; the legend holds the numbers."
@@ -145,7 +139,7 @@ def _colour(index: int) -> str:
 def _axes() -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.1), layout="constrained")
+    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -159,7 +153,7 @@ def _axes() -> tuple[Any, Any]:
 
 
 def _legend(axes: Any) -> None:
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, labelcolor=_INK, fontsize=9)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, labelcolor=_INK, fontsize=10)
 
 
 def _svg(figure: Any, alt: str) -> str:

@@ -51,7 +51,7 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
         return score(predictions) if predictions else None
 
     outcomes = [row for t in iterations(run) for row in rows(run, f"iteration_{t}/batches.jsonl")]
-    trained = {t: run.artifact(f"iteration_{t}/train.jsonl") for t in iterations(run)}
+    train = run.artifact("data/train.jsonl")
     return {
         "task": config["task"],
         "method": config["method"],
@@ -63,11 +63,11 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
         "iterations": [
             {
                 "iteration": t,
-                "train_rows": artifact["count"] if artifact else None,
+                "train_rows": train["count"] if train else None,
                 "synthetic_rows": sum(len(rows(run, f"iteration_{u}/synthetic_accepted.jsonl")) for u in range(t + 1)),
                 **{split: scored(t, split) for split in SPLITS},
             }
-            for t, artifact in trained.items()
+            for t in iterations(run)
         ],
         "comparison": None,
         "accounting": {key: sum(row[key] for row in outcomes) for key in ("requested", *FATES)},

@@ -20,8 +20,8 @@ from pada_graph.services import TrainJob
 def job_from_json(text: str) -> TrainJob:
     """Read a job that `job_to_json` wrote."""
     fields: dict[str, Any] = json.loads(text)
-    paths = {name: Path(fields.pop(name)) for name in ("rows", "adapter", "log")}
-    return TrainJob(**fields, **paths)
+    fields.update({name: Path(fields[name]) for name in ("rows", "adapter", "log")})
+    return TrainJob(**fields)
 
 
 def job_to_json(job: TrainJob) -> str:

@@ -51,7 +51,11 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, output: str, row: Row) -> Verdict:
-        """Compare a model's output with the row's truth."""
+        """Compare a model's output with the row's truth.
+
+        Raises:
+            InputError: the task runs code and this machine has no sandbox for it.
+        """
 
     @abstractmethod
     def question(self, row: Row) -> str:
@@ -67,6 +71,7 @@ class Task(ABC):
         Raises:
             ValueError: what is wrong, told to the generator as feedback (an unparsable answer, a letter that is not
                 among the choices, a span that is not in the passage, code that does not compile).
+            InputError: the task runs code and this machine has no sandbox for it.
         """
         return self.parse(fields)
 

@@ -20,8 +20,8 @@ _OPEN, _CLOSE = r"[(\[\"']*", r"[)\]\"']*"
 _ALONE = r"(?![a-z0-9'’+]|[-.][a-z0-9])"  # not the start of a word, of "B-cell", of "U.S."
 _WHOLE = re.compile(rf"{_OPEN}([a-z]){_CLOSE}[.:]?{_CLOSE}", _FLAGS)
 _STATEMENT = re.compile(
-    r"(?P<negated>\b(?:wrong|incorrect|not the(?: right| correct)?) )?(?P<final>\bfinal )?\banswer ?(?:is ?:?|:) ?"
-    rf"(?:the )?(?:(?:option|choice|letter) )?(?P<open>{_OPEN})(?P<letter>[a-z]){_ALONE}(?P<rest>[^\n]*)",
+    r"(?P<negated>\b(?:wrong|incorrect|not the(?: right| correct)?) )?(?P<final>\bfinal )?\banswer ?(?:is ?:?|:)\s?"
+    rf"(?:the )?(?:(?:option|choice|letter) )?(?P<open>{_OPEN})(?P<letter>[a-z]){_ALONE}",
     _FLAGS,
 )
 _LEADING = re.compile(rf"^{_OPEN}([a-z])(?:[.):,\]]+(?=\s|$)|$)", _FLAGS | re.MULTILINE)
@@ -59,9 +59,9 @@ def read_letter(output: str, labels: str) -> str | None:
     statements = [found for found in _STATEMENT.finditer(text) if not found["negated"] and not _is_article(found)]
     if statements:
         stated = next((found for found in statements if found["final"]), statements[0])
-        return None if _names_another(stated["rest"], stated["letter"], labels) else _known(stated["letter"], labels)
+        return None if _names_another(stated, "letter", labels) else _known(stated["letter"], labels)
     leading = list(_LEADING.finditer(text))
-    if not leading or leading[0].start() > 0 or _names_another(text[leading[0].end(1) :], leading[0][1], labels):
+    if not leading or leading[0].start() > 0 or _names_another(leading[0], 1, labels):
         return None
     one = {found[1].upper() for found in leading}  # more than one: the options are being repeated, none is chosen
     return _known(leading[0][1], labels) if len(one) == 1 else None
@@ -73,14 +73,16 @@ def _known(letter: str, labels: str) -> str | None:
 
 def _is_article(statement: re.Match[str]) -> bool:
     """Whether the letter is the article in "answer is a good one"; "answer is A because ..." is a statement."""
-    if statement["letter"] not in "aA" or statement["open"] or not statement["rest"].startswith(" "):
+    rest = statement.string[statement.end() :]
+    if statement["letter"] not in "aA" or statement["open"] or not rest.startswith(" "):
         return False
-    return not re.match(r" (because|since|as|for|or|and)\b| [^a-zA-Z]| ?$", statement["rest"])
+    return not re.match(r" (because|since|as|for|or|and)\b| [^a-zA-Z]", rest)
 
 
-def _names_another(rest: str, letter: str, labels: str) -> bool:
-    second = _SECOND.match(rest)
-    return second is not None and second[1].upper() != letter.upper() and second[1].upper() in labels
+def _names_another(first: re.Match[str], group: int | str, labels: str) -> bool:
+    """Whether a second letter of the item follows, as in "B or C", "B/C", "B, C"."""
+    second = _SECOND.match(first.string, first.end(group))
+    return second is not None and second[1].upper() != first[group].upper() and second[1].upper() in labels
 
 
 def judge_letter(output: str, labels: str, answer: str) -> Verdict:

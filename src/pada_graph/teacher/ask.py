@@ -128,7 +128,7 @@ def read_items(reply: Reply, ids: Sequence[str], schema: type[T]) -> tuple[dict[
         elif len(values) > 1:
             problems[sample] = "several different objects of the reply have this sample_id"
         else:
-            checked, problem = _validate(values[0], schema)
+            checked, problem = _validate(values[0], schema, {ID: sample})  # the id as asked, however it was copied
             if checked is None:
                 problems[sample] = problem
             else:
@@ -154,11 +154,11 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _validate(value: dict[str, Any], schema: type[T]) -> tuple[T | None, str]:
+def _validate(value: dict[str, Any], schema: type[T], known: Mapping[str, str] | None = None) -> tuple[T | None, str]:
     if problem := fault(value):
         return None, problem
     try:
-        return schema.model_validate(value), ""
+        return schema.model_validate({**value, **(known or {})}), ""
     except ValidationError as error:
         # The messages alone: the values are the model's text and may be long.
         lines = [f'"{".".join(map(str, detail["loc"]))}": {detail["msg"]}' for detail in error.errors()]

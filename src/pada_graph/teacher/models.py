@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from pada_graph.config import Limits, Model, Models, Role
+from pada_graph.config import ROLES, Limits, Model, Models, Role
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.services import Reply, Usage
 from pada_graph.teacher.journal import Call, Journal
@@ -25,7 +25,7 @@ CONNECT_TIMEOUT = 20
 
 _EXTRAS = {"langchain_aws": "bedrock", "boto3": "bedrock", "langchain_openai": "openai", "xllamacpp": "local"}
 # Settings that say where and how patiently to ask, not what: changing one on resume repays no finished call.
-_TRANSPORT = frozenset(
+TRANSPORT = frozenset(
     ("base_url", "endpoint_url", "openai_api_base", "azure_endpoint", "region_name", "credentials_profile_name")
 ) | frozenset(("timeout", "request_timeout", "max_retries", "config", "n_parallel", "n_threads"))
 _STOP = frozenset(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "completed", "done"))
@@ -141,6 +141,15 @@ class JournaledTeacher:
         """Calls and tokens of the whole run, those of earlier processes included."""
         return self.journal.usage()
 
+    def load(self) -> None:
+        """Make all three chat models now, so that a wrong setting is found before anything is spent.
+
+        Raises:
+            InputError: names the setting and the fix.
+        """
+        for role in ROLES:
+            self._chat(role, _model(self._models, role))
+
     def close(self) -> None:
         """Close the journal; a later call opens it again."""
         self.journal.close()
@@ -173,9 +182,10 @@ def call_key(role: Role, model: Model, prompt: str, item: str, attempt: int) -> 
     """The identity of a call: sha256 of role, model, the parameters that shape an answer, prompt, item and attempt."""
     parameters = {
         name: value
-        for name, value in {"temperature": model.temperature, **(model.model_extra or {})}.items()
-        if name not in _TRANSPORT and not is_secret(name)
+        for name, value in (model.model_extra or {}).items()
+        if name not in TRANSPORT and not is_secret(name)
     }
+    parameters["temperature"] = None if model.temperature is None else float(model.temperature)  # 0 and 0.0 are one
     identity = [role, model.model, parameters, prompt, item, attempt]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

@@ -51,7 +51,10 @@ def parse_objects(reply: Reply) -> Parsed:
     cut = reply.stop_reason == "length"
     if not text.strip():
         return Parsed([], cut, False, CUT_OFF if cut else f"the reply was empty{_ending(reply)}")
-    objects, broken = _scan(text)
+    try:
+        objects, broken = _scan(text)
+    except RecursionError:
+        return Parsed([], cut, False, "the reply is nested too deeply")
     if cut or reply.stop_reason != "stop":
         whole = broken is None and bool(objects)
         problem = CUT_OFF if cut else f"the model did not finish its reply{_ending(reply)}"
@@ -97,7 +100,7 @@ _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_pairs)
 def _decode(text: str, start: int) -> tuple[Any, int] | None:
     try:
         return _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):  # not JSON; a number of thousands of digits; absurdly deep
+    except ValueError:  # not JSON, or a number of thousands of digits
         return None
 
 

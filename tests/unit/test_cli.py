@@ -1,0 +1,156 @@
+"""The command line as a person types it: exit status and one clear message, never a traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import new_problem, write_sums
+
+PADA = [sys.executable, "-c", "from pada_graph.cli import main; main()"]
+
+
+def pada(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PADA, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def config(folder: Path, **changes) -> Path:
+    """A run on sums that fails, or stops, before any model is needed."""
+    raw = {
+        "task": "jsonl",
+        "iterations": 0,
+        "data": {"source": str(folder / "sums"), "train_size": 20, "validation_size": 12, "test_size": 12},
+        "student": {"model": "builtin:tiny"},
+        **changes,
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(raw))  # JSON is YAML
+    return path
+
+
+def refused(result: subprocess.CompletedProcess[str], *messages: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    for message in messages:
+        assert message in result.stderr
+
+
+def test_help_names_the_commands():
+    out = pada("--help").stdout
+    assert all(command in out for command in ("run", "init", "score"))
+
+
+def test_a_wrong_option_is_status_2():
+    refused(pada("run", "x.yaml", "--nonsense"), "--nonsense")
+
+
+def test_a_missing_config_is_status_2(tmp_path):
+    refused(pada("run", str(tmp_path / "none.yaml")), "none.yaml: cannot be read")
+
+
+def test_an_unknown_key_is_status_2(tmp_path):
+    refused(pada("run", str(config(tmp_path, itterations=3))), "itterations: unknown key; did you mean 'iterations'?")
+
+
+def test_a_missing_data_folder_is_named(tmp_path):
+    refused(pada("run", str(config(tmp_path)), "--run-dir", str(tmp_path / "r")), str(tmp_path / "sums"))
+
+
+def test_a_wrong_field_is_named_with_file_and_row(tmp_path):
+    folder = write_sums(tmp_path / "sums")
+    with (folder / "validation.jsonl").open("a") as file:
+        file.write('{"prompt": "What is 1 plus 1?", "anwser": "2"}\n')
+    result = pada("run", str(config(tmp_path)), "--run-dir", str(tmp_path / "r"))
+    refused(result, "validation.jsonl", "13", 'field "answer"')
+
+
+def test_an_empty_split_is_named(tmp_path):
+    (write_sums(tmp_path / "sums") / "test.jsonl").write_text("")
+    refused(pada("run", str(config(tmp_path)), "--run-dir", str(tmp_path / "r")), "test holds no rows")
+
+
+def test_overlapping_splits_are_named_with_the_fix(tmp_path):
+    folder = write_sums(tmp_path / "sums")
+    rows = [new_problem(f"validation{k}") for k in range(20)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = pada("run", str(config(tmp_path)), "--run-dir", str(tmp_path / "r"))
+    refused(result, "overlap", "data.overlap: drop")
+
+
+def test_a_split_that_is_too_small_names_the_size_that_fits(tmp_path):
+    write_sums(tmp_path / "sums", train=7)
+    refused(pada("run", str(config(tmp_path)), "--run-dir", str(tmp_path / "r")), "7")
+
+
+def test_an_unknown_student_is_named(tmp_path):
+    write_sums(tmp_path / "sums")
+    path = config(tmp_path, student={"model": "builtin:large"})
+    refused(pada("run", str(path), "--run-dir", str(tmp_path / "r")), "builtin:large")
+
+
+def test_init_writes_a_config_that_loads_and_rows_that_parse(tmp_path):
+    from pada_graph.config import load_config
+    from pada_graph.data import load_splits
+    from pada_graph.tasks import get_task
+
+    result = pada("init", "new", cwd=tmp_path)
+    assert result.returncode == 0 and "pada.yaml" in result.stdout
+    loaded = load_config(tmp_path / "new/pada.yaml")
+    data = loaded.data.model_copy(update={"source": str(tmp_path / "new/data")})
+    splits = load_splits(get_task("jsonl"), data)
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 6, "validation": 2, "test": 2}
+    refused(pada("init", "new", cwd=tmp_path), "is not empty")
+
+
+def test_score_answers_line_by_line(tmp_path):
+    file = tmp_path / "outputs.jsonl"
+    lines = [
+        {"task": "gsm8k", "output": "6 + 6 = 12\n#### 12", "gold": "12"},
+        {"task": "squad", "output": "the Eiffel tower", "gold": ["Eiffel Tower"]},
+        {"task": "arc_challenge", "output": "B", "gold": {"answer": "A", "choices": ["x", "y"]}},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = pada("score", str(file))
+    verdicts = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0
+    assert [v["correct"] for v in verdicts] == [True, True, False]
+    assert set(verdicts[0]) == {"correct", "parsed", "reason"}
+
+
+@pytest.mark.parametrize(("text", "message"), [('{"task": "gsm8k"', "line 1"), ('{"task": "x", "output": "", "gold": ""}', "task")])
+def test_score_names_a_bad_line(tmp_path, text, message):
+    (tmp_path / "bad.jsonl").write_text(text + "\n")
+    refused(pada("score", str(tmp_path / "bad.jsonl")), "bad.jsonl", message)
+
+
+def teacher(model: dict) -> dict:
+    return {"iterations": 1, "models": dict.fromkeys(("analyst", "generator", "judge"), model)}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"model": "no-such-provider:x"}, "models.analyst.model"),
+        ({"model": "openai:x", "base_url": "http://127.0.0.1:9/v1"}, "models.analyst.model"),
+        ({"model": "bedrock_converse:x"}, "region"),
+        ({"model": "gguf:/nowhere.gguf"}, "/nowhere.gguf"),
+    ],
+)
+def test_a_teacher_that_cannot_be_had_is_named_before_training(tmp_path, monkeypatch, model, message):
+    for name in ("OPENAI_API_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    write_sums(tmp_path / "sums")
+    refused(pada("run", str(config(tmp_path, **teacher(model))), "--run-dir", str(tmp_path / "r")), message)
+    assert not (tmp_path / "r/iteration_0").exists()
+
+
+def test_an_embedder_that_cannot_be_had_is_named_before_training_and_may_be_corrected(tmp_path):
+    write_sums(tmp_path / "sums")
+    rules = teacher({"model": "builtin:rules"})
+    path = config(tmp_path, **rules, patterns={"embedder": "nobody/no-model"})
+    refused(pada("run", str(path), "--run-dir", str(tmp_path / "r")), "patterns.embedder: nobody/no-model")
+    path = config(tmp_path, **rules, patterns={"embedder": "builtin:minilm"}, method="vanilla")
+    assert pada("run", str(path), "--run-dir", str(tmp_path / "r")).returncode == 0

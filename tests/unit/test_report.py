@@ -1,0 +1,300 @@
+"""The report page: complete, self-contained, safe, honest, and made from whatever a run directory holds."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pada_graph.errors import InputError
+from pada_graph.report import build_report, headline
+from pada_graph.report.page import duration
+from pada_graph.report.sections import failure_bars, letters, pattern_rounds, spread
+from pada_graph.rundir import RunDir
+from tests.run_fixture import write_run
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+SECTIONS = [
+    "accuracy",
+    "patterns",
+    "clusters",
+    "batches",
+    "samples",
+    "flips",
+    "accounting",
+    "loss",
+    "cost",
+    "notes",
+    "setup",
+]
+
+
+class Page(HTMLParser):
+    """Collects elements and text, and fails on tags that do not nest."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.html = path.read_text(encoding="utf-8")
+        self.feed(self.html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.text += " " * (tag in ("td", "th"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "my-run")
+
+
+@pytest.fixture(scope="module")
+def page(run_dir: Path) -> Page:
+    return Page(build_report(run_dir))
+
+
+def test_all_sections_stand_in_the_contents(page: Page) -> None:
+    assert [section["id"] for section in page.all("section")] == SECTIONS
+    assert [link["href"] for link in page.all("a")] == [f"#{name}" for name in SECTIONS]
+
+
+def test_headings_descend_one_level_at_a_time(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_tables_have_captions_and_scoped_headers(page: Page) -> None:
+    assert len(page.all("table")) == len(page.all("caption")) >= 10
+    assert all(header.get("scope") in ("row", "col") for header in page.all("th"))
+
+
+def test_page_loads_nothing_and_runs_nothing(page: Page) -> None:
+    assert not {"script", "link", "img", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+    assert not [
+        value for _, attrs in page.elements for name, value in attrs.items() if name in ("src", "onload", "onclick")
+    ]
+    assert all((attrs.get("xlink:href") or "#").startswith("#") for _, attrs in page.elements)
+    assert "@import" not in page.html
+    assert not re.search(r"url\((?!#)", page.html)
+    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert policy and policy.startswith("default-src 'none'")
+
+
+def test_hostile_texts_are_shown_as_text(page: Page) -> None:
+    assert "<script" not in page.html
+    assert page.html.count("&lt;script&gt;") > 10
+    assert '<script>alert("x")</script></td></svg>{{ 7 * 7 }} & $\\frac{1}{2}$' in page.text
+
+
+def test_figures_are_named_and_take_the_pages_colours(page: Page) -> None:
+    figures = page.all("svg")
+    assert len(figures) == 4
+    assert all(figure["role"] == "img" and figure["aria-label"] for figure in figures)
+    assert not any("width" in figure for figure in figures)
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page.html, flags=re.DOTALL))
+    assert not re.search(r"(?:fill|stroke): ?#", drawn)
+    # Text without a fill is black, and vanishes on a dark page.
+    assert all("fill: " in (text["style"] or "") for text in page.all("text"))
+    assert "var(--c0)" in drawn
+    ids = re.findall(r' id="([^"]+)"', drawn)
+    assert all(f"#{name}" in drawn for name in ids)
+
+
+def test_no_secret_of_the_configuration_is_shown(page: Page) -> None:
+    assert "sk-secret-1" not in page.html
+    assert "user:pw" not in page.html
+    assert "?key=q" not in page.html
+    assert "https://host.example/v1" in page.text
+    assert "(set, not shown)" in page.text
+
+
+def test_numbers_are_those_of_the_run(page: Page, run_dir: Path) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    test = metrics["iterations"][2]["test"]
+    text = " ".join(page.text.split())
+    assert f"{test['correct']} of {test['n']}" in text
+    assert f"{100 * test['low']:.1f}–{100 * test['high']:.1f}" in text
+    assert headline(metrics).replace(" %", "\u00a0%") in page.text
+    assert "✓ adds up" in text
+    assert "differs by" not in text
+    assert "37 63,449 16,183" in text  # teacher totals
+    assert "Accepted (12 of 14 shown)" in text
+    assert "Rejected (12 of 16 shown)" in text
+    assert "4.0 → 5.1 → 5.0 → 6.2" in text
+
+
+def test_books_that_do_not_add_up_are_shown_so(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    metrics = run.read_json("metrics.json")
+    metrics["accounting"]["accepted"] -= 3
+    run.write_json("metrics.json", metrics)
+    assert "✗ differs by -3" in Page(build_report(tmp_path)).text
+
+
+def test_fixed_and_broken_examples_are_those_of_the_predictions(page: Page, run_dir: Path) -> None:
+    compared = json.loads((run_dir / "metrics.json").read_text())["comparison"]
+    shown = re.findall(r"(Fixed|Broken) \((\d+) of (\d+) shown\)", page.text)
+    assert shown == [
+        ("Fixed", str(min(8, compared["fixed"])), str(compared["fixed"])),
+        ("Broken", str(min(8, compared["broken"])), str(compared["broken"])),
+    ]
+
+
+def test_report_needs_no_other_folder_and_repeats(run_dir: Path, tmp_path: Path) -> None:
+    first = build_report(run_dir).read_text()
+    moved = tmp_path / "my-run"
+    moved.mkdir()
+    for file in run_dir.rglob("*"):
+        if file.is_file() and file.name != "report.html":
+            (moved / file.relative_to(run_dir)).parent.mkdir(parents=True, exist_ok=True)
+            (moved / file.relative_to(run_dir)).write_bytes(file.read_bytes())
+    assert build_report(moved).read_text() == first
+
+
+def test_unfinished_run_gives_what_there_is(tmp_path: Path) -> None:
+    page = Page(build_report(write_run(tmp_path, finished=False)))
+    assert "This run is not finished. Validation accuracy so far: iteration 0: " in page.text.replace("\u00a0", " ")
+    assert (
+        "chosen" not in page.text.split("Accuracy with Wilson")[1].split("Error patterns")[0].split("The iteration")[0]
+    )
+    assert "loss" in [section["id"] for section in page.all("section")]
+
+
+def test_run_that_has_just_begun_gives_a_page(tmp_path: Path) -> None:
+    RunDir(tmp_path).write_json(
+        "resolved_config.json", json.loads((write_run(tmp_path / "x") / "resolved_config.json").read_text())
+    )
+    page = Page(build_report(tmp_path))
+    assert "Nothing has been scored yet." in page.text
+    assert [section["id"] for section in page.all("section")] == ["accuracy", "setup"]
+
+
+def test_vanilla_run_without_rounds_gives_a_page(tmp_path: Path) -> None:
+    page = Page(build_report(write_run(tmp_path, rounds=0)))
+    assert "Vanilla fine-tuning (iteration 0) is the only iteration." in page.text
+    assert "patterns" not in [section["id"] for section in page.all("section")]
+
+
+def test_without_matplotlib_tables_stay_and_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = Page(build_report(write_run(tmp_path)))
+    assert page.all("svg") == []
+    assert page.text.count("pip install 'pada-graph[report]'") == 1
+    assert "Validation failures by pattern and iteration." in page.text
+
+
+def test_damaged_or_foreign_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is .* a run directory"):
+        build_report(tmp_path)
+    write_run(tmp_path)
+    (tmp_path / "iteration_1" / "patterns.jsonl").write_text("{broken\n{}\n")
+    with pytest.raises(InputError, match=r"patterns\.jsonl: damaged"):
+        build_report(tmp_path)
+
+
+def test_lone_surrogates_do_not_break_the_page(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    notes = json.loads((tmp_path / "metrics.json").read_text())
+    notes["notes"] = ["odd \ud800 text"]
+    (tmp_path / "metrics.json").write_text(json.dumps(notes))
+    assert "odd ? text" in Page(build_report(tmp_path)).text
+
+
+def test_collapsed_model_is_named(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    name = "iteration_1/predictions_validation.jsonl"
+    run.write_jsonl(name, [{**row, "parsed": "B", "output": "B"} for row in run.read_jsonl(name)])
+    text = Page(build_report(tmp_path)).text
+    assert "Iteration 1 answers 'B' to 40 of 40 validation questions" in text
+    assert text.count("it may have collapsed") == 1
+
+
+def test_failures_are_divided_as_the_next_rounds_patterns_divide_the_analysed_ones(run_dir: Path) -> None:
+    run = RunDir(run_dir)
+    bars = failure_bars(pattern_rounds(run), run.read_json("metrics.json"))
+    assert [(bar["iteration"], bar["failed"], bar["analysed"]) for bar in bars] == [(0, 18, 12), (1, 12, 12), (2, 7, 0)]
+    assert all(sum(segment[2] for segment in bar["segments"]) == pytest.approx(bar["failed"]) for bar in bars)
+    letters_of = [[segment[0] for segment in bar["segments"]] for bar in bars]
+    assert letters_of == [["A", "B", "C"], ["A", "C"], [""]]  # a category keeps its letter
+
+
+def _metrics(**changes: Any) -> dict[str, Any]:
+    def scored(accuracy: float) -> dict[str, Any]:
+        return {"n": 200, "correct": 0, "accuracy": accuracy, "low": accuracy - 0.07, "high": accuracy + 0.07}
+
+    compared = {"n": 200, "fixed": 30, "broken": 10, "difference": 0.1, "low": 0.04, "high": 0.16, "p_value": 0.002}
+    return {
+        "best_iteration": 1,
+        "untuned": {"validation": scored(0.3), "test": scored(0.3)},
+        "iterations": [
+            {"iteration": t, "validation": scored(0.5 + t / 10), "test": scored(0.5 + t / 10)} for t in (0, 1)
+        ],
+        "comparison": {**compared, "verdict": "better"},
+    } | changes
+
+
+def test_headline_states_a_gain_with_its_evidence() -> None:
+    said = headline(_metrics())
+    assert "Of iterations 0 to 1, iteration 1 has the best validation accuracy and was chosen." in said
+    assert "60.0 % of 200 test questions" in said
+    assert "10.0 points better than vanilla fine-tuning (95 % interval +4.0 to +16.0, McNemar p = 0.002" in said
+    assert "30 fixed, 10 broken" in said
+    assert "untuned model scores 30.0 %" in said
+    assert "recovery" not in said
+
+
+def test_headline_claims_nothing_where_nothing_is_detectable() -> None:
+    compared = {**_metrics()["comparison"], "low": -0.02, "verdict": "no detectable difference", "p_value": 0.2}
+    said = headline(_metrics(comparison=compared))
+    assert "no detectable difference from vanilla fine-tuning (+10.0 points" in said
+    assert "better" not in said
+
+
+def test_headline_says_worse_and_recovery() -> None:
+    compared = {**_metrics()["comparison"], "difference": -0.1, "low": -0.16, "high": -0.04, "verdict": "worse"}
+    untuned = {"validation": None, "test": {"accuracy": 0.7}}
+    said = headline(_metrics(comparison=compared, untuned=untuned))
+    assert "10.0 points worse than vanilla fine-tuning" in said
+    assert "That is more than the chosen iteration" in said
+
+
+def test_headline_of_a_run_that_augmentation_did_not_help() -> None:
+    said = headline(_metrics(best_iteration=0, comparison=None))
+    assert "iteration 0, vanilla fine-tuning, has the best validation accuracy" in said
+    assert said.count("Augmentation brought no gain.") == 1
+
+
+def test_small_helpers() -> None:
+    assert [duration(seconds) for seconds in (0.44, 59.5, 431.2, 7260)] == [
+        "0.4 s",
+        "59.5 s",
+        "7 min 11 s",
+        "2 h 1 min",
+    ]
+    assert [letters(number) for number in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
+    assert spread(range(5), 8) == [0, 1, 2, 3, 4]
+    assert spread(range(100), 4) == [0, 25, 50, 75]
