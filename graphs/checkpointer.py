@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -9,5 +10,6 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 @asynccontextmanager
 async def create() -> AsyncIterator[AsyncSqliteSaver]:
     """Open the saver that `langgraph dev` uses."""
+    Path("runs").mkdir(exist_ok=True)
     async with AsyncSqliteSaver.from_conn_string("runs/studio.sqlite") as saver:
         yield saver

@@ -177,6 +177,43 @@ def test_a_log_is_cut_back_to_the_checkpoint_that_training_resumes_from(tmp_path
     assert (tmp_path / "new.jsonl").read_text() == ""
 
 
+def test_a_batch_computed_in_parts_takes_the_same_steps_as_one_computed_whole(tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+    from torch.testing import assert_close
+
+    runs = []
+    for name, tokens in (("parts", 1), ("whole", 10**6)):
+        monkeypatch.setattr(training, "CPU_TOKENS", tokens)
+        job = make_job(tmp_path / name, epochs=3)
+        job = replace(job, lora={**job.lora, "dropout": 0.0}, training={**job.training, "batch_size": 3})  # 3 + 3 + 2
+        training.train(job, lambda event: None)
+        runs.append((read_log(job), load_file(job.adapter / "adapter_model.safetensors")))
+    (parts, part_weights), (whole, whole_weights) = runs
+    assert [event["step"] for event in parts] == list(range(1, 10))
+    assert [event["loss"] for event in parts] == pytest.approx([event["loss"] for event in whole], rel=1e-3)
+    assert_close(part_weights, whole_weights, rtol=1e-2, atol=1e-3)
+
+
+def test_the_loss_is_the_one_that_trl_computes(tmp_path, monkeypatch):
+    from trl import SFTTrainer
+
+    logs = []
+    for name in ("ours", "trl"):
+        job = make_job(tmp_path / name, epochs=2)
+        training.train(replace(job, lora={**job.lora, "dropout": 0.0}), lambda event: None)
+        logs.append([(event["loss"], event["grad_norm"]) for event in read_log(job)])
+        monkeypatch.setattr(training, "_trainer_class", lambda: SFTTrainer)
+    for ours, theirs in zip(*logs, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "longest", "expected"), [(8, 60, 8), (8, 100, 4), (8, 300, 1), (8, 5000, 1), (7, 100, 1), (1, 9, 1)]
+)
+def test_rows_together_divide_the_batch_and_fit_the_tokens(batch_size, longest, expected):
+    assert training.rows_together(batch_size, longest) == expected
+
+
 def test_a_loss_that_is_not_finite_stops_training_with_the_step_named(tmp_path):
     job = make_job(tmp_path, epochs=3, learning_rate=1e30)
     with pytest.raises(StoppedError, match=r"step \d of 6: (loss|grad_norm) is (nan|inf).*learning_rate"):

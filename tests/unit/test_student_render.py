@@ -42,11 +42,11 @@ def test_trl_trains_the_prompt_that_inference_feeds_and_exactly_the_answer_and_i
     )  # fmt: skip
     batch = next(iter(training.build_trainer(job, base, tokenizer, rows, lambda event: None).get_train_dataloader()))
     seen = set()
-    for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
-        ids, labels = ids[mask == 1].tolist(), labels[mask == 1].tolist()
+    for row, targets, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
+        ids, labels = row[mask == 1].tolist(), targets[mask == 1].tolist()
         trained = [place for place, label in enumerate(labels) if label != render.IGNORED]
         answer = tokenizer.decode([labels[place] for place in trained])
-        prompt, completion = next(pair for pair in PAIRS if answer == pair[1] + tokenizer.eos_token)
+        prompt = next(prompt for prompt, completion in PAIRS if answer == completion + tokenizer.eos_token)
         seen.add(prompt)
         assert ids[: trained[0]] == render.prompt_ids(tokenizer, prompt)
         assert trained == list(range(trained[0], len(ids)))

@@ -16,6 +16,7 @@ from pada_graph.errors import InputError, StoppedError
 from pada_graph.services import Progress, TrainJob
 from pada_graph.student import manifest, models, render
 
+CPU_TOKENS = 512  # computed at once on a CPU, see rows_together
 CHECKPOINT_MARK = "inputs.txt"  # written after everything else of a checkpoint: the job_hash it belongs to
 
 
@@ -88,13 +89,16 @@ def build_trainer(
     from trl import SFTConfig
 
     dtype = models.choose_dtype(job.dtype)
-    lora = dict(job.lora)
+    batch_size = job.training["batch_size"]
+    together = batch_size
+    if models.device() == "cpu":
+        together = rows_together(batch_size, max(len(row["input_ids"]) for row in rows))
     arguments = SFTConfig(
         output_dir=str(work_dir(job)),
         num_train_epochs=job.training["epochs"],
         learning_rate=job.training["learning_rate"],
-        per_device_train_batch_size=job.training["batch_size"],
-        gradient_accumulation_steps=1,
+        per_device_train_batch_size=together,
+        gradient_accumulation_steps=batch_size // together,
         lr_scheduler_type="linear",
         warmup_steps=0,
         weight_decay=0.0,
@@ -118,10 +122,10 @@ def build_trainer(
         model_init_kwargs={"dtype": dtype},
     )
     adapter = LoraConfig(
-        r=lora["r"],
-        lora_alpha=lora["alpha"],
-        lora_dropout=lora["dropout"],
-        target_modules=lora["target_modules"],
+        r=job.lora["r"],
+        lora_alpha=job.lora["alpha"],
+        lora_dropout=job.lora["dropout"],
+        target_modules=job.lora["target_modules"],
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -134,6 +138,19 @@ def build_trainer(
         callbacks=[_log_callback(job, progress)],
         peft_config=adapter,
     )
+
+
+def rows_together(batch_size: int, longest: int) -> int:
+    """How many rows of an optimiser step a CPU computes at once; their gradients add up to those of the whole batch.
+
+    A few hundred tokens keep all cores busy. More only cost padding and memory traffic: 8 rows of SQuAD at once took
+    16 GB and twice the time of one by one (SmolLM2-135M).
+
+    Args:
+        batch_size: rows of an optimiser step.
+        longest: tokens of the longest row.
+    """
+    return max(n for n in range(1, batch_size + 1) if batch_size % n == 0 and (n == 1 or n * longest <= CPU_TOKENS))
 
 
 def _rows(job: TrainJob, base: str, tokenizer: Any) -> list[dict[str, list[int]]]:
