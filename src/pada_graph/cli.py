@@ -77,6 +77,7 @@ def _terminate(*_: Any) -> NoReturn:
 
 def main() -> NoReturn:
     """Entry point: turn errors into one clear message and an exit status."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve whatever shares the cores
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app(standalone_mode=False)

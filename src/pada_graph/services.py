@@ -88,6 +88,7 @@ class Trainer(Protocol):
         """Make `job.adapter`, whole or not at all; do nothing if it is already there and whole.
 
         Raises:
+            InputError: the model is unknown or the rows cannot be used.
             StoppedError: training failed; the message holds the cause.
         """
         ...

@@ -14,8 +14,14 @@ from pada_graph.student import manifest, training, worker
 
 POLL_SECONDS = 0.2
 TERMINATE_SECONDS = 10
-# Set only where the user has not: no library that the worker loads reports to anybody.
-QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0", "TOKENIZERS_PARALLELISM": "false"}
+# Set only where the user has not: no library that the worker loads reports to anybody, and threads that wait for each
+# other sleep. Spinning, two of them on a core that is shared with another process compute a third of what one does.
+DEFAULTS = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "passive",
+}
 
 
 class LocalTrainer:
@@ -56,7 +62,7 @@ class LocalTrainer:
 
 def _environment() -> dict[str, str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # SFTTrainer refuses several without a launcher
-    return {**QUIET, **os.environ, "CUDA_VISIBLE_DEVICES": visible}
+    return {**DEFAULTS, **os.environ, "CUDA_VISIBLE_DEVICES": visible}
 
 
 def _follow(child: "subprocess.Popen[bytes]", log: BinaryIO, progress: Progress) -> None:

@@ -5,6 +5,7 @@ Text is exactly what one prompt at a time would give in float32; in bfloat16 pad
 """
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,9 @@ class TransformersPredictor:
             self._base = self._model = self._model.unload()
             self._adapter = None
         if adapter is not None:
-            self._model = PeftModel.from_pretrained(self._base, str(adapter[0])).eval()
+            with warnings.catch_warnings():  # PEFT still reads an attribute that transformers has renamed
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+                self._model = PeftModel.from_pretrained(self._base, str(adapter[0])).eval()
             self._adapter = adapter
 
     def _generate(self, rows: list[list[int]], max_new_tokens: int, stop: Sequence[str]) -> list[tuple[str, bool]]:

@@ -143,8 +143,8 @@ def build_trainer(
 def rows_together(batch_size: int, longest: int) -> int:
     """How many rows of an optimiser step a CPU computes at once; their gradients add up to those of the whole batch.
 
-    A few hundred tokens keep all cores busy. More only cost padding and memory traffic: 8 rows of SQuAD at once took
-    16 GB and twice the time of one by one (SmolLM2-135M).
+    A few hundred tokens keep all cores busy; more only cost padding and memory: 8 rows of SQuAD took 16 GB at once and
+    2.5 GB one by one (SmolLM2-135M).
 
     Args:
         batch_size: rows of an optimiser step.
