@@ -407,3 +407,10 @@ def test_no_text_breaks_the_reader_and_ids_are_conserved(text: str, stop: str) -
 def test_no_almost_json_breaks_the_reader(text: str, stop: str) -> None:
     found, problems, _ = read_items(Reply(text, stop, 0, 0), IDS, Loose)
     assert sorted([*found, *problems]) == IDS
+
+
+def test_the_first_of_several_objects_is_taken_only_where_that_is_asked_for():
+    reply = Reply('[{"name": "a"}, {"name": "b"}]', "stop", 0, 0)
+    assert read_object(reply, Named)[0] is None
+    assert read_object(reply, Named, first=True)[0] == Named(name="a")
+    assert read_object(Reply("[]", "stop", 0, 0), Named, first=True)[0] is None

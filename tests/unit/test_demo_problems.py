@@ -45,7 +45,7 @@ def test_every_phrasing_is_recognised_as_its_own_kind() -> None:
         ("Ann lost 4 apples and has 5 left. How many apples were there before?", "4 + 5 = 9\n#### 9"),
         ("Ann has 9 apples, 4 more than Ben. How many apples does Ben have?", "9 - 4 = 5\n#### 5"),
         ("Ann doubles 4 apples and loses 3. How many apples are left?", "4 + 4 = 8, 8 - 3 = 5\n#### 5"),
-        ("Ann has 3 apples and Ben has 2 more. How many apples do they have together?", "3 + 2 = 5, 3 + 5 = 8\n#### 8"),
+        ("Ann has 3 apples, Ben has 2 more than Ann. How many apples do both have?", "3 + 2 = 5, 3 + 5 = 8\n#### 8"),
     ],
 )
 def test_answers_worked_out_by_hand(question: str, answer: str) -> None:

@@ -8,7 +8,7 @@ from pada_graph.demo.draw import pick
 from pada_graph.demo.problems import recognise
 from pada_graph.demo.words import NO_NUMBER, SLIP, WORDS, titles_in
 
-_SHARE = 0.3  # of a cluster: a kind as frequent as this belongs to its pattern
+_SHARE = 0.4  # of a cluster: a kind as frequent as this belongs to its pattern
 
 
 def analyse(samples: list[dict[str, Any]]) -> list[dict[str, str]]:

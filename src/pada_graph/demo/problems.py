@@ -94,12 +94,12 @@ def recognise(question: str) -> Problem | None:
 
 
 def _sums(rng: random.Random) -> tuple[int, int]:
-    return rng.randint(2, 12), rng.randint(2, 12)
+    return rng.randint(2, 10), rng.randint(2, 10)
 
 
 def _differences(rng: random.Random) -> tuple[int, int]:
-    smaller = rng.randint(2, 9)
-    return smaller + rng.randint(2, 10), smaller
+    smaller = rng.randint(2, 7)
+    return smaller + rng.randint(2, 8), smaller
 
 
 _ALL = (
@@ -156,9 +156,9 @@ _ALL = (
     Kind(
         "both",
         (
-            "{who} has {x} {things} and {other} has {y} more. How many {things} do they have together?",
-            "{who} found {x} {things} and {other} found {y} more. How many {things} did they find?",
-            "{who} buys {x} {things} and {other} buys {y} more. How many {things} do they buy together?",
+            "{who} has {x} {things}, {other} has {y} more than {who}. How many {things} do both have?",
+            "{who} found {x} {things}, {other} found {y} more than {who}. How many {things} did both find?",
+            "{who} buys {x} {things}, {other} buys {y} more than {who}. How many {things} do both buy?",
         ),
         lambda rng: (rng.randint(2, 9), rng.randint(2, 6)),
         lambda x, y: (f"{x} + {y} = {x + y}, {x} + {x + y} = {2 * x + y}", 2 * x + y),

@@ -110,7 +110,13 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
 
     def prompt(ids: Sequence[str]) -> str:
         examples = _examples(run, {id_: slots[id_] for id_ in ids}, seeds)
-        common = {"examples": examples, "feedback": feedback, "count": len(ids), "fields": run.task.generated_fields}
+        common = {
+            "examples": examples,
+            "feedback": feedback,
+            "ids": ids,
+            "count": len(ids),
+            "fields": run.task.generated_fields,
+        }
         if strategy is None:
             return render("generate_from_errors", **common)
         return render("generate_from_pattern", strategy=strategy_text(strategy), **common)

@@ -153,8 +153,8 @@ def draft_strategy(state: PatternTask, run: Run) -> AnalysisUpdate:
     iteration, pattern = state["iteration"], state["pattern"]
     item = f"t{iteration}/draft_strategy/{pattern['cluster']}"
     categories = [{"category_name": pattern["category_name"], "error_pattern": pattern["error_pattern"]}]
-    prompt = render("strategy_drafting", categories=categories, fields=list(run.task.generated_fields))
-    reply = ask_object(run.services.teacher, "analyst", item=item, prompt=prompt, schema=StrategyReply)
+    prompt = render("strategy_drafting", categories=categories, fields=run.task.generated_fields)
+    reply = ask_object(run.services.teacher, "analyst", item=item, prompt=prompt, schema=StrategyReply, first=True)
     if reply is None:
         return {"notes": [f"{item}: no usable reply; the pattern has no strategy"]}
     text = "\n".join([reply.strategy_name, reply.generation_approach, *reply.key_elements, pattern["category_name"]])

@@ -100,7 +100,7 @@ def _find_repetitions(state: BatchState, run: Run) -> list[Draft]:
             continue
         question = run.task.question(draft["row"])
         if normalise(question) in known:
-            fault = "it repeats an existing sample; write a new one"
+            fault = "it repeats a question that exists already; ask something different"
             checked.append({**draft, "fate": "duplicate", "fault": fault})
         elif held_out.find(question) is not None:
             fault = "it is too close to well-known text; write something of your own"

@@ -90,8 +90,11 @@ def ask_object(
     prompt: str,
     schema: type[T],
     reasks: int = 2,
+    first: bool = False,
 ) -> T | None:
     """Ask for a single JSON object (or an array that holds just one); None if no reply was usable.
+
+    `first` takes the first of several objects: models that are asked for "strategies" like to write more than one.
 
     Raises:
         StoppedError: the provider failed for good, or a limit was met.
@@ -99,7 +102,7 @@ def ask_object(
     text = prompt
     for again in range(reasks + 1):
         name = f"{item}/reask-{again}" if again else item
-        value, problem = read_object(teacher.ask(role, text, item=name, attempt=attempt), schema)
+        value, problem = read_object(teacher.ask(role, text, item=name, attempt=attempt), schema, first)
         if value is not None:
             return value
         text = prompt + _note([problem])
@@ -136,15 +139,15 @@ def read_items(reply: Reply, ids: Sequence[str], schema: type[T]) -> tuple[dict[
     return found, problems, parsed
 
 
-def read_object(reply: Reply, schema: type[T]) -> tuple[T | None, str]:
-    """Read the one object of a reply: (object, "") or (None, what is wrong)."""
+def read_object(reply: Reply, schema: type[T], first: bool = False) -> tuple[T | None, str]:
+    """Read the one object of a reply, or the first of several: (object, "") or (None, what is wrong)."""
     parsed = parse_objects(reply)
     if parsed.problem:
         return None, parsed.problem
     objects = parsed.objects
     if len(objects) == 1 and len(objects[0]) == 1:
         objects = _unwrapped(objects)
-    if len(objects) != 1:
+    if len(objects) != 1 and not (first and objects):
         return None, f"the reply held {len(objects)} JSON objects instead of one"
     return _validate(objects[0], schema)
 
