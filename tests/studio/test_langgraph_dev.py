@@ -65,7 +65,12 @@ def demo_run(client, studio) -> dict:
 
 
 def test_all_four_graphs_are_offered(client):
-    assert {a["graph_id"] for a in client.assistants.search()} == {"pada", "pattern_analysis", "synthesize_batch", "demo"}
+    assert {a["graph_id"] for a in client.assistants.search()} == {
+        "pada",
+        "pattern_analysis",
+        "synthesize_batch",
+        "demo",
+    }
 
 
 def test_the_input_form_is_scalars_and_the_config_form_has_the_papers_defaults(client):
@@ -87,14 +92,11 @@ def test_the_demo_graph_runs_offline_to_its_end(demo_run):
 
 
 def test_pattern_analysis_runs_by_itself_on_a_run_directory(client, studio, demo_run):
-    result = client.runs.wait(
-        None, "pattern_analysis", input={"run_dir": str(studio / "runs/demo"), "iteration": 1}
-    )
+    result = client.runs.wait(None, "pattern_analysis", input={"run_dir": str(studio / "runs/demo"), "iteration": 1})
     assert result["patterns"] and len(result["strategies"]) == len(result["patterns"])
 
 
 def test_synthesize_batch_runs_by_itself_on_a_run_directory(client, studio, demo_run):
-    import json
 
     train = [json.loads(line) for line in (studio / "runs/demo/data/train.jsonl").read_text().splitlines()]
     plan = {

@@ -13,7 +13,7 @@ PADA = [sys.executable, "-c", "from pada_graph.cli import main; main()"]
 
 
 def pada(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PADA, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+    return subprocess.run([*PADA, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
 
 
 def config(folder: Path, **changes) -> Path:
@@ -119,7 +119,9 @@ def test_score_answers_line_by_line(tmp_path):
     assert set(verdicts[0]) == {"correct", "parsed", "reason"}
 
 
-@pytest.mark.parametrize(("text", "message"), [('{"task": "gsm8k"', "line 1"), ('{"task": "x", "output": "", "gold": ""}', "task")])
+@pytest.mark.parametrize(
+    ("text", "message"), [('{"task": "gsm8k"', "line 1"), ('{"task": "x", "output": "", "gold": ""}', "task")]
+)
 def test_score_names_a_bad_line(tmp_path, text, message):
     (tmp_path / "bad.jsonl").write_text(text + "\n")
     refused(pada("score", str(tmp_path / "bad.jsonl")), "bad.jsonl", message)

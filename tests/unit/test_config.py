@@ -72,7 +72,11 @@ def test_overrides_reach_nested_keys(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("epochs", "write it as key=value"), ("task.x=1", "task is not a section"), ("quality.gat=1", "did you mean 'gate'?")],
+    [
+        ("epochs", "write it as key=value"),
+        ("task.x=1", "task is not a section"),
+        ("quality.gat=1", "did you mean 'gate'?"),
+    ],
 )
 def test_bad_overrides_are_refused(tmp_path, override, message):
     with pytest.raises(InputError, match=message.replace("?", r"\?")):

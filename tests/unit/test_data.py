@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pada_graph.config import Data
 from pada_graph.data import load_splits
-from pada_graph.leakage import normalise
 from pada_graph.errors import InputError
+from pada_graph.leakage import normalise
 from pada_graph.tasks.gsm8k import Gsm8k
 from pada_graph.tasks.humaneval import HumanEval
 from pada_graph.tasks.jsonl import Jsonl

@@ -33,9 +33,9 @@ def test_a_full_disk_keeps_the_old_file_and_stops_resumably(tmp_path, monkeypatc
 def test_damaged_files_are_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"b"')
-    with pytest.raises(InputError, match="x.json: missing or damaged"):
+    with pytest.raises(InputError, match=r"x\.json: missing or damaged"):
         RunDir(tmp_path).read_json("x.json")
-    with pytest.raises(InputError, match="x.jsonl: missing or damaged"):
+    with pytest.raises(InputError, match=r"x\.jsonl: missing or damaged"):
         RunDir(tmp_path).read_jsonl("x.jsonl")
 
 
