@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,14 @@ class RunDir:
         """Append one line to a log (events.jsonl); not durable, never needed to resume."""
         with self.path(name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def read_log(self, name: str) -> list[Any]:
+        """Read what `append` wrote; lines torn by a kill are passed over."""
+        rows = []
+        for line in self.path(name).read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError):
+                rows.append(json.loads(line))
+        return rows
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Start a run, or go on with one: the compiled graph on the run directory's own checkpoints."""
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from pada_graph.config import RunConfig
+from pada_graph.errors import StoppedError
 from pada_graph.graph import build_graph
 from pada_graph.nodes.open import close_run, default_run_dir, record_config
 from pada_graph.rundir import RunDir, locked
@@ -33,26 +35,41 @@ def run(
     with locked(directory.root):
         record_config(directory, config)
         close_run(directory.root)
-        with SqliteSaver.from_conn_string(str(directory.path("checkpoints.sqlite"))) as checkpointer:
-            graph = build_graph(services, checkpointer)
-            settings: Any = {
-                "configurable": {"thread_id": "run", "run_dir": str(directory.root)},
-                "max_concurrency": config.limits.concurrency,
-                "recursion_limit": recursion_limit(config),
-            }
-            begun = graph.get_state(settings)
-            if not begun.values or begun.next:
-                directory.append("events.jsonl", {"event": "session", "time": round(time.time(), 3)})
-                start = None if begun.next else {"run_dir": str(directory.root)}
-                stream: Any = graph.stream(
-                    start, settings, context=config, stream_mode="custom", subgraphs=True, durability="sync"
-                )
-                for _, event in stream:
-                    if watch:
-                        watch(event)
-        close_run(directory.root)
+        try:
+            _run_graph(directory, config, services, watch)
+        except (OSError, sqlite3.Error) as error:
+            raise StoppedError(
+                f"{directory.root}: {error}. Free some space or mend the permissions, then run the same command again."
+            ) from error
+        finally:
+            close_run(directory.root)
     metrics: dict[str, Any] = directory.read_json("metrics.json")
     return metrics
+
+
+def _run_graph(directory: RunDir, config: RunConfig, services: Services | None, watch: Progress | None) -> None:
+    with SqliteSaver.from_conn_string(str(directory.path("checkpoints.sqlite"))) as checkpointer:
+        graph = build_graph(services, checkpointer)
+        settings: Any = {
+            "configurable": {"thread_id": "run", "run_dir": str(directory.root)},
+            "max_concurrency": config.limits.concurrency,
+            "recursion_limit": recursion_limit(config),
+        }
+        begun = graph.get_state(settings)
+        if begun.values and not begun.next:
+            if directory.path("metrics.json").exists():
+                return  # finished before
+            # The disk took the state but not the steps that follow it. Nodes find their finished work in the files
+            # and in the journal, so that starting over pays and trains nothing twice.
+            checkpointer.delete_thread("run")
+        directory.append("events.jsonl", {"event": "session", "time": round(time.time(), 3)})
+        start = None if begun.next else {"run_dir": str(directory.root)}
+        stream: Any = graph.stream(
+            start, settings, context=config, stream_mode="custom", subgraphs=True, durability="sync"
+        )
+        for _, event in stream:
+            if watch:
+                watch(event)
 
 
 def recursion_limit(config: RunConfig) -> int:

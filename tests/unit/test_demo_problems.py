@@ -2,9 +2,11 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from pada_graph.config import load_config
 from pada_graph.demo.data import COMMON, RARE, demo_rows
 from pada_graph.demo.problems import KINDS, make_problem, recognise
 from pada_graph.leakage import normalise
@@ -81,6 +83,12 @@ def test_train_has_the_planted_gap_and_the_other_splits_are_balanced() -> None:
     for split in ("validation", "test"):
         assert set(counts[split]) == set(KINDS)
         assert len(set(counts[split].values())) == 1
+
+
+def test_the_example_config_uses_all_rows() -> None:
+    data = load_config(Path(__file__).parents[2] / "examples" / "demo.yaml").data
+    sizes = {"train": data.train_size, "validation": data.validation_size, "test": data.test_size}
+    assert sizes == {split: len(rows) for split, rows in demo_rows().items()}
 
 
 def test_no_question_stands_twice() -> None:

@@ -56,3 +56,13 @@ def test_a_file_in_the_place_of_a_run_directory_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used as run directory"), locked(Path(tmp_path / "file")):
         pass
+
+
+def test_a_log_line_torn_by_a_kill_is_passed_over(tmp_path):
+    directory = RunDir(tmp_path)
+    directory.append("events.jsonl", {"event": "a"})
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"event": "b", "ti')
+    directory.append("events.jsonl", {"event": "c"})
+    directory.append("events.jsonl", {"event": "d"})
+    assert [event["event"] for event in directory.read_log("events.jsonl")] == ["a", "d"]

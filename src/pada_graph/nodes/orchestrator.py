@@ -143,7 +143,7 @@ def summary(
         "comparison": comparison,
         "accounting": {fate: sum(b[fate] for b in books) for fate in fates},  # type: ignore[literal-required]
         "teacher": run.services.teacher.usage(),
-        "seconds": stage_seconds(run.dir.read_jsonl("events.jsonl"), time.time()),
+        "seconds": stage_seconds(run.dir.read_log("events.jsonl"), time.time()),
     }
 
 
