@@ -40,4 +40,4 @@ graph: setup
 	$(BIN)/python docs/draw_graph.py
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) build dist

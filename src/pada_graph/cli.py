@@ -34,13 +34,15 @@ def run(
     from pada_graph.config import load_config
     from pada_graph.live import watching
     from pada_graph.nodes.open import default_run_dir
+    from pada_graph.rundir import RunDir
     from pada_graph.runner import run as run_loop
     from pada_graph.summary import print_summary
 
     console = Console()
     settings = load_config(config, set_)
     directory = run_dir or Path(default_run_dir(settings))
-    with watching(console, settings, f"{settings.method} on {settings.task} · {directory}") as watch:
+    title = f"{settings.method} on {settings.task} · {directory}"
+    with watching(console, settings, title, RunDir(directory).read_log("events.jsonl")) as watch:
         metrics = run_loop(settings, directory, watch=watch)
     print_summary(console, metrics, directory)
 
@@ -67,18 +69,25 @@ def score(file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "
         typer.echo(json.dumps(result, ensure_ascii=False))
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
+def _interrupted(number: int, _: Any) -> NoReturn:
+    """SIGINT or SIGTERM: leave at once.
 
-
-def _terminate(*_: Any) -> NoReturn:
-    raise _Terminated
+    An exception would wait for every teacher call and prediction in flight. Files are whole or absent, finished calls
+    are in the journal, and a training child ends with its parent.
+    """
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[?25h\n")  # the live display hides the cursor
+        sys.stdout.flush()
+    word = "Interrupted" if number == signal.SIGINT else "Terminated"
+    os.write(2, f"{word}; everything finished is kept. The same command goes on from here.\n".encode())
+    os._exit(128 + number)
 
 
 def main() -> NoReturn:
     """Entry point: turn errors into one clear message and an exit status."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve whatever shares the cores
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         app(standalone_mode=False)
     except InputError as error:
@@ -87,10 +96,8 @@ def main() -> NoReturn:
         _stop(1, f"{error}\nStopped; everything finished is kept. The same command goes on from here.")
     except PadaError as error:
         _stop(1, str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        _leave(130, "Interrupted; everything finished is kept. The same command goes on from here.")
-    except _Terminated:
-        _leave(143, "Terminated; everything finished is kept. The same command goes on from here.")
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os._exit(0)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except Exception as error:
@@ -104,10 +111,3 @@ def main() -> NoReturn:
 def _stop(status: int, message: str) -> NoReturn:
     typer.echo(message, err=True)
     sys.exit(status)
-
-
-def _leave(status: int, message: str) -> NoReturn:
-    """Exit at once: a teacher call in flight in some thread would otherwise hold the process until it is answered."""
-    typer.echo(message, err=True)
-    sys.stderr.flush()
-    os._exit(status)

@@ -23,7 +23,7 @@ CLAUDE_HAIKU = "bedrock_converse:us.anthropic.claude-haiku-4-5-20251001-v1:0"
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(Section):
@@ -156,7 +156,7 @@ class RunConfig(Section):
 
     task: TaskName = "gsm8k"
     method: Literal["pada", "vanilla"] = "pada"
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     iterations: int = Field(3, ge=0, description="Rounds of augmentation after vanilla fine-tuning.")
     data: Data = Data()
     student: Student = Student()
@@ -221,7 +221,8 @@ def _override(raw: dict[str, Any], override: str) -> None:
 def _explain(item: Any) -> str:
     location = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{location or 'config'}: {item['msg']} (found {item['input']!r})"
+        found = "" if isinstance(item["input"], dict) else f" (found {item['input']!r})"  # a section may hold a key
+        return f"{location or 'config'}: {item['msg']}{found}"
     close = difflib.get_close_matches(str(item["loc"][-1]), _keys(item["loc"][:-1]), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(_keys(item['loc'][:-1]))}"
     return f"{location}: unknown key; {hint}"

@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 from pada_graph import routing
 from pada_graph.config import RunConfig
 from pada_graph.nodes import data_generation, evaluate, fine_tune, orchestrator, pattern_analysis, quality_control
-from pada_graph.nodes.open import open_run
+from pada_graph.nodes.open import close_run, open_run
 from pada_graph.services import Services
 from pada_graph.state import (
     AnalysisInput,
@@ -40,15 +40,15 @@ def build_graph(
     Invoke it with `PadaInput` and `context=RunConfig(...)`.
     """
     graph = StateGraph(PadaState, config_schema, input_schema=PadaInput, output_schema=PadaOutput)
-    graph.add_node("initialize", bind(orchestrator.initialize, services))
-    graph.add_node("fine_tune", bind(fine_tune.fine_tune, services))
-    graph.add_node("evaluate", bind(evaluate.evaluate, services))
-    graph.add_node("orchestrate", bind(orchestrator.orchestrate, services))
+    graph.add_node("initialize", bind(orchestrator.initialize, services, config_schema))
+    graph.add_node("fine_tune", bind(fine_tune.fine_tune, services, config_schema))
+    graph.add_node("evaluate", bind(evaluate.evaluate, services, config_schema))
+    graph.add_node("orchestrate", bind(orchestrator.orchestrate, services, config_schema))
     graph.add_node("pattern_analysis", build_pattern_analysis(services, config_schema))
-    graph.add_node("plan_batches", bind(data_generation.plan_batches, services))
+    graph.add_node("plan_batches", bind(data_generation.plan_batches, services, config_schema))
     graph.add_node("synthesize_batch", build_synthesize_batch(services, config_schema))
-    graph.add_node("collect_batches", bind(data_generation.collect_batches, services))
-    graph.add_node("finalize", bind(orchestrator.finalize, services))
+    graph.add_node("collect_batches", bind(data_generation.collect_batches, services, config_schema))
+    graph.add_node("finalize", bind(orchestrator.finalize, services, config_schema))
 
     graph.add_edge(START, "initialize")
     graph.add_edge("initialize", "fine_tune")
@@ -66,11 +66,11 @@ def build_graph(
 def build_pattern_analysis(services: Services | None = None, config_schema: type[RunConfig] = RunConfig) -> Graph:
     """Compile the Pattern Analysis Agent: failures in, patterns and strategies out (A.2.1)."""
     graph = StateGraph(AnalysisState, config_schema, input_schema=AnalysisInput, output_schema=AnalysisOutput)
-    graph.add_node("select_errors", bind(pattern_analysis.select_errors, services))
-    graph.add_node("analyze_errors", bind(pattern_analysis.analyze_errors, services))
-    graph.add_node("cluster_analyses", bind(pattern_analysis.cluster_analyses, services))
-    graph.add_node("categorize_pattern", bind(pattern_analysis.categorize_pattern, services))
-    graph.add_node("draft_strategy", bind(pattern_analysis.draft_strategy, services))
+    graph.add_node("select_errors", bind(pattern_analysis.select_errors, services, config_schema))
+    graph.add_node("analyze_errors", bind(pattern_analysis.analyze_errors, services, config_schema))
+    graph.add_node("cluster_analyses", bind(pattern_analysis.cluster_analyses, services, config_schema))
+    graph.add_node("categorize_pattern", bind(pattern_analysis.categorize_pattern, services, config_schema))
+    graph.add_node("draft_strategy", bind(pattern_analysis.draft_strategy, services, config_schema))
 
     graph.add_edge(START, "select_errors")
     graph.add_conditional_edges("select_errors", routing.fan_out_failures, ["analyze_errors", END])
@@ -84,10 +84,10 @@ def build_pattern_analysis(services: Services | None = None, config_schema: type
 def build_synthesize_batch(services: Services | None = None, config_schema: type[RunConfig] = RunConfig) -> Graph:
     """Compile the generate / quality-control loop of one batch (A.3, A.4)."""
     graph = StateGraph(BatchState, config_schema, input_schema=BatchInput, output_schema=BatchOutput)
-    graph.add_node("generate_batch", bind(data_generation.generate_batch, services))
-    graph.add_node("quality_control", bind(quality_control.quality_control, services))
-    graph.add_node("accept_batch", bind(quality_control.accept_batch, services))
-    graph.add_node("reject_batch", bind(quality_control.reject_batch, services))
+    graph.add_node("generate_batch", bind(data_generation.generate_batch, services, config_schema))
+    graph.add_node("quality_control", bind(quality_control.quality_control, services, config_schema))
+    graph.add_node("accept_batch", bind(quality_control.accept_batch, services, config_schema))
+    graph.add_node("reject_batch", bind(quality_control.reject_batch, services, config_schema))
 
     graph.add_edge(START, "generate_batch")
     graph.add_edge("generate_batch", "quality_control")
@@ -99,12 +99,18 @@ def build_synthesize_batch(services: Services | None = None, config_schema: type
     return graph.compile(name="synthesize_batch")
 
 
-def bind(node: Callable[[Any, Any], Any], services: Services | None) -> Callable[..., Any]:
+def bind(
+    node: Callable[[Any, Any], Any], services: Services | None, config_schema: type[RunConfig]
+) -> Callable[..., Any]:
     """Give a node its run: the directory named in the state, its configuration, task and services."""
 
     def bound(state: Mapping[str, Any], config: RunnableConfig, runtime: Runtime[RunConfig]) -> Any:
-        run = open_run(state, config, runtime, services, start=node is orchestrator.initialize)
-        return node(state, run)
+        run = open_run(state, config, runtime, services, config_schema, start=node is orchestrator.initialize)
+        try:
+            return node(state, run)
+        finally:
+            if node is orchestrator.finalize:
+                close_run(run.dir.root)
 
     bound.__name__, bound.__doc__ = node.__name__, node.__doc__
     return bound

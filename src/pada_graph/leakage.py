@@ -48,6 +48,12 @@ class OverlapIndex:
             return whole
         return next((self._index[gram] for gram in self._grams(words) if gram in self._index), None)
 
+    def find_quoted(self, text: str) -> str | None:
+        """As `find`, and rows too short for an n-gram are found inside a longer text too (four words or more)."""
+        words = f" {normalise(text)} "
+        quoted = (id_ for row, id_ in self._whole.items() if row.count(" ") >= 3 and f" {row} " in words)
+        return self.find(text) or next(quoted, None)
+
     def _grams(self, words: Sequence[str]) -> Iterable[str]:
         return (" ".join(words[i : i + self.n]) for i in range(len(words) - self.n + 1))
 

@@ -18,9 +18,12 @@ Event = dict[str, Any]
 
 
 @contextmanager
-def watching(console: Console, config: RunConfig, title: str) -> Iterator[Progress]:
-    """Give a function that takes progress events and shows them."""
+def watching(console: Console, config: RunConfig, title: str, past: list[Event]) -> Iterator[Progress]:
+    """Give a function that takes progress events and shows them; `past` are a resumed run's earlier ones."""
     board = Board(config, title)
+    for event in past:
+        if event["event"] == "score":
+            board.scores[event["iteration"], event["split"]] = event
     if not console.is_terminal:
         yield lambda event: _print_line(console, board, event)
         return
@@ -32,12 +35,17 @@ def _print_line(console: Console, board: "Board", event: Event) -> None:
     board.take(event)
     line = f"{clock(board.elapsed()):>8}  {describe(event)}"
     if event["event"] == "training":
-        if event["step"] not in (1, event["steps"]):
+        if not _tenth(event["step"], event["steps"]):
             return
         line += f" ({board.expectation()})"
-    elif event["event"] == "predicting":
-        return  # the score that follows says it all
+    elif event["event"] == "predicting" and not _tenth(event["done"], event["total"]):
+        return
     console.print(line, highlight=False, soft_wrap=True)
+
+
+def _tenth(done: int, total: int) -> bool:
+    """Whether this step completes another tenth of the whole."""
+    return done > 0 and 10 * done // total > 10 * (done - 1) // total
 
 
 class Board:
@@ -73,7 +81,7 @@ class Board:
                 self.found.append(f"{event['name']} ({event['size']} failures)")
             case "plan_batches":
                 self.planned = event["batches"]
-            case "quality_control" if not event["passed"]:
+            case "quality_control" if not event["passed"] and event["attempts_left"]:
                 self.regenerated.add(event["batch"])
             case "batch":
                 self.batches[event["batch"]] = event
@@ -180,7 +188,8 @@ def describe(event: Event) -> str:
             return f"{name}: {samples} samples to be written in {batches} batches"
         case {"event": "quality_control", "batch": batch, "attempt": attempt, "score": score, "passed": passed}:
             verdict = "passed" if passed else "below the threshold"
-            return f"{name}: batch {batch}, attempt {attempt + 1}: {score:.1f} of 10, {verdict}"
+            rating = "not judged" if score is None else f"{score:.1f} of 10"
+            return f"{name}: batch {batch}, attempt {attempt + 1}: {rating}, {verdict}"
         case {"event": "batch", "batch": batch, "accepted": accepted, "requested": requested}:
             return f"{name}: batch {batch} closed, {accepted} of {requested} samples accepted"
         case {"event": "collect_batches"}:

@@ -83,7 +83,9 @@ class RunDir:
             with self.path(name).open(encoding="utf-8") as file:
                 return [json.loads(line) for line in file]
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.path(name)}: missing or damaged ({error}).") from error
+            raise InputError(
+                f"{self.path(name)}: missing or damaged ({error}). Restore it, or start again in another --run-dir."
+            ) from error
 
     def artifact(self, name: str) -> Artifact | None:
         """Describe a JSONL file that is already there, or None."""
@@ -99,8 +101,10 @@ class RunDir:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def read_log(self, name: str) -> list[Any]:
-        """Read what `append` wrote; lines torn by a kill are passed over."""
-        rows = []
+        """Read what `append` wrote, if anything; lines torn by a kill are passed over."""
+        rows: list[Any] = []
+        if not self.path(name).exists():
+            return rows
         for line in self.path(name).read_text(encoding="utf-8", errors="replace").split("\n"):
             with suppress(ValueError):
                 rows.append(json.loads(line))

@@ -52,7 +52,7 @@ def _run_graph(directory: RunDir, config: RunConfig, services: Services | None, 
         graph = build_graph(services, checkpointer)
         settings: Any = {
             "configurable": {"thread_id": "run", "run_dir": str(directory.root)},
-            "max_concurrency": config.limits.concurrency,
+            "max_concurrency": config.limits.concurrency + 1,  # one thread of langgraph's pool waits on the stream
             "recursion_limit": recursion_limit(config),
         }
         begun = graph.get_state(settings)

@@ -28,17 +28,17 @@ def write_starter(directory: Path) -> list[Path]:
     Raises:
         InputError: the folder already holds something.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise InputError(f"{directory}: is not empty. Name a new folder, so that nothing of yours is overwritten.")
     try:
+        if directory.exists() and any(directory.iterdir()):
+            raise InputError(f"{directory}: is not empty. Name a new folder, so that nothing of yours is overwritten.")
         (directory / "data").mkdir(parents=True)
+        shutil.copyfile(FILES / "pada.yaml", directory / "pada.yaml")
+        written = [directory / "pada.yaml"]
+        for split, questions in SPLITS.items():
+            path = directory / "data" / f"{split}.jsonl"
+            rows = [{"prompt": question, "answer": answer} for question, answer in questions]
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            written.append(path)
     except OSError as error:
         raise InputError(f"{directory}: cannot be made ({error.strerror}). Name another folder.") from error
-    shutil.copyfile(FILES / "pada.yaml", directory / "pada.yaml")
-    written = [directory / "pada.yaml"]
-    for split, questions in SPLITS.items():
-        path = directory / "data" / f"{split}.jsonl"
-        rows = [{"prompt": question, "answer": answer} for question, answer in questions]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        written.append(path)
     return written

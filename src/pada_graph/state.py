@@ -141,6 +141,8 @@ class Draft(TypedDict):
     row: Row | None  # None: the reply held no usable sample for this slot
     fault: str | None  # why it is unusable, told to the generator; None: fit for the judge
     fate: Literal["ok", "failed", "duplicate", "contaminated"]
+    attempt: int  # that wrote it; 0 = first
+    prompt_sha256: str
 
 
 class Review(TypedDict):
@@ -158,7 +160,7 @@ class Attempt(TypedDict):
     """One turn of the quality-control loop for one batch."""
 
     attempt: int  # 0 = first generation
-    score: float  # mean over the samples asked for; an unusable one counts 1, the worst rating
+    score: float | None  # mean over the samples asked for, an unusable one counts 1; None: quality control is off
     usable: int
     feedback: str  # what the next attempt is told
     drafts: list[Draft]
@@ -178,13 +180,17 @@ class Sample(TypedDict):
     batch_id: str
     generator: str  # model id
     prompt_sha256: str
-    attempts: int
-    scores: list[float]  # batch score of every attempt
+    attempts: int  # up to the one that wrote it
+    scores: list[float]  # batch score of each of them
     review: Review | None  # None where quality control is switched off
 
 
 class BatchOutcome(TypedDict):
-    """What became of one batch: requested = accepted + rejected + failed + duplicate + contaminated."""
+    """What became of one batch: requested = accepted + rejected + failed + duplicate + contaminated.
+
+    Batches do not see one another: samples that repeat another batch's are taken out when the round is closed, and
+    batches.jsonl has the final numbers.
+    """
 
     iteration: int
     batch_id: str
@@ -329,7 +335,6 @@ class BatchUpdate(TypedDict, total=False):
     seeds: list[Seed]
     attempt: int  # of the draft at hand; 0 = first
     drafts: list[Draft]
-    prompt_sha256: str
     feedback: str  # for the next attempt
     passed: bool  # whether the drafts at hand meet the threshold
     attempts_left: int

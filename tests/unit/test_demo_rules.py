@@ -42,7 +42,7 @@ def strategy(*kinds: str) -> dict[str, Any]:
     prompt = render(
         "strategy_drafting",
         categories=[{"category_name": category, "error_pattern": "words"}],
-        fields=["question", "answer"],
+        fields=FIELDS,
     )
     (drafted,) = json.loads(answer(prompt))
     assert isinstance(drafted, dict)
@@ -54,9 +54,7 @@ def examples(kind: str, count: int, seed: str = "") -> list[dict[str, Any]]:
 
 
 def pattern_prompt(wanted: dict[str, Any], shown: list[dict[str, Any]], feedback: str = "") -> str:
-    return render(
-        "generate_from_pattern", strategy=wanted, examples=shown, feedback=feedback, count=len(shown), fields=FIELDS
-    )
+    return render("generate_from_pattern", strategy=wanted, **generation(shown, feedback))
 
 
 def error_prompt(kind: str, count: int, feedback: str = "", seed: str = "") -> str:
@@ -64,7 +62,12 @@ def error_prompt(kind: str, count: int, feedback: str = "", seed: str = "") -> s
         {"QUESTION/TASK": p, "STUDENT'S_WRONG_ANSWER": "#### 0", "sample_ids": [f"s{2 * n}", f"s{2 * n + 1}"]}
         for n, p in enumerate(problems(kind, count, seed))
     ]
-    return render("generate_from_errors", examples=shown, feedback=feedback, count=2 * count, fields=FIELDS)
+    return render("generate_from_errors", **generation(shown, feedback))
+
+
+def generation(shown: list[dict[str, Any]], feedback: str) -> dict[str, Any]:
+    ids = [id_ for entry in shown for id_ in entry["sample_ids"]]
+    return {"examples": shown, "ids": ids, "count": len(ids), "fields": FIELDS, "feedback": feedback}
 
 
 def judge(original: dict[str, str], synthetic: dict[str, str], strategies: list[dict[str, Any]]) -> dict[str, Any]:

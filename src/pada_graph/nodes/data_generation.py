@@ -60,9 +60,9 @@ def plan_batches(state: PadaState, run: Run) -> PadaState:
     batches += _batches(run, iteration, "error", None, run.sample(failed, from_errors, iteration, "seeds", "errors"))
     run.emit("plan_batches", iteration=iteration, batches=len(batches), samples=from_patterns + from_errors)
     notes = []
-    if not strategies:
-        notes.append(f"round {iteration}: no strategy; the error branch takes the whole share")
-    if not failed:
+    if config.patterns.enabled and not strategies:
+        notes.append(f"round {iteration}: no strategy to follow; the error branch takes the whole share")
+    if config.train_errors.enabled and not failed:
         notes.append(f"round {iteration}: no train errors to learn from; the pattern branch takes the whole share")
     return {"batches": batches, "notes": notes}
 
@@ -135,16 +135,23 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
     rows = {seed["id"]: seed["row"] for seed in seeds}
     drafts: list[Draft] = []
     for id_, slot in slots.items():
-        draft: Draft = {**slot, "row": None, "fault": answer.problems.get(id_), "fate": "failed"}
+        draft: Draft = {
+            **slot,
+            "row": None,
+            "fault": answer.problems.get(id_),
+            "fate": "failed",
+            "attempt": attempt,
+            "prompt_sha256": answer.prompt_sha256,
+        }
         if id_ in answer.found:
             try:
                 fields = answer.found[id_].model_extra or {}
                 row = run.task.variant(fields, rows[slot["seed_id"]])
-                draft = {**slot, "row": {"id": slot["sample_id"], **row}, "fault": None, "fate": "ok"}
+                draft = {**draft, "row": {"id": slot["sample_id"], **row}, "fate": "ok"}
             except ValueError as error:
                 draft["fault"] = str(error)
         drafts.append(draft)
-    return {"seeds": seeds, "attempt": attempt, "drafts": drafts, "prompt_sha256": answer.prompt_sha256}
+    return {"seeds": seeds, "attempt": attempt, "drafts": drafts}
 
 
 def short_id(sample_id: str) -> str:
@@ -266,5 +273,5 @@ def _duplicate(sample: Sample) -> dict[str, object]:
 
 def _why_nothing(iteration: int, accounting: Accounting) -> str:
     if accounting["requested"] == 0:
-        return f"round {iteration}: there was nothing to generate from"
+        return f"round {iteration}: nothing to generate from (or generation.ratio is too small for one sample)"
     return f"round {iteration}: none of the {accounting['requested']} synthetic samples was accepted"

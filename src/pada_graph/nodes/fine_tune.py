@@ -11,7 +11,11 @@ def fine_tune(state: PadaState, run: Run) -> PadaState:
     folder = run.dir.iteration(iteration)
     originals = [{"id": row["id"], "source": "train", **_pair(run, row)} for row in run.rows.split("train")]
     synthetic = [{"id": s["id"], "source": "synthetic", **_pair(run, s["row"])} for s in run.synthetic(iteration)]
+    before = run.dir.artifact(f"{folder}/train.jsonl")
     training_set = run.dir.write_jsonl(f"{folder}/train.jsonl", originals + synthetic)
+    if before is not None and before != training_set:  # a fork of the run: the other student's answers do not count
+        for answers in run.dir.path(folder).glob("predictions_*"):
+            answers.unlink()
     run.emit("fine_tune", iteration=iteration, train_rows=len(originals), synthetic_rows=len(synthetic))
     student = run.config.student
     job = TrainJob(

@@ -1,6 +1,8 @@
 """Open the run a node belongs to."""
 
 import dataclasses
+import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pada_graph.teacher.limits import is_secret
 from pada_graph.teacher.models import TRANSPORT
 
 CONFIG = "resolved_config.json"
+_lock = threading.RLock()
 _open: dict[Path, Run] = {}  # one per run directory in use: services hold models and connections
 
 
@@ -28,25 +31,28 @@ def open_run(
     config: RunnableConfig,
     runtime: Runtime[RunConfig],
     services: Services | None,
+    config_schema: type[RunConfig],
     start: bool,
 ) -> Run:
     """The run of this state. `start` makes it from context and input; afterwards the run directory is the authority.
 
     `configurable.run_dir` wins over the state's, so that a run directory may be moved and resumed.
     """
-    context = runtime.context or RunConfig()
+    context = runtime.context or config_schema()
     moved = config.get("configurable", {}).get("run_dir")
-    if start:
-        settings = resolve(state, context)
-        root = Path(moved or state.get("run_dir") or default_run_dir(settings))
-        close_run(root)
-        _open[root.resolve()] = _make(settings, root, services)
-    else:
-        root = Path(moved or state["run_dir"])
-    if root.resolve() not in _open:
-        stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
-        _open[root.resolve()] = _make(_with_keys(stored, context), root, services)
-    return dataclasses.replace(_open[root.resolve()], stream=runtime.stream_writer)
+    with _lock:  # a resumed fan-out opens the run from many threads at once
+        if start:
+            settings = resolve(state, context)
+            root = Path(moved or state.get("run_dir") or default_run_dir(settings))
+            close_run(root)
+            _open[root.resolve()] = _make(settings, root, services)
+        else:
+            root = Path(moved or state["run_dir"])
+        if root.resolve() not in _open:
+            stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
+            _open[root.resolve()] = _make(_with_keys(stored, context), root, services)
+        run = _open[root.resolve()]
+    return dataclasses.replace(run, stream=runtime.stream_writer)
 
 
 def close_run(root: Path) -> None:
@@ -57,8 +63,11 @@ def close_run(root: Path) -> None:
 
 def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
     """The stored configuration, with the API keys it leaves out taken from the context's models of the same ids."""
-    pairs = {role: (getattr(stored.models, role), getattr(context.models, role)) for role in ROLES}
-    models = {role: given if given.model == kept.model else kept for role, (kept, given) in pairs.items()}
+    models = {}
+    for role in ROLES:
+        kept, given = getattr(stored.models, role), getattr(context.models, role)
+        keys = {name: value for name, value in (given.model_extra or {}).items() if is_secret(name)}
+        models[role] = kept.model_copy(update=keys) if given.model == kept.model else kept
     return stored.model_copy(update={"models": Models(**models)})
 
 
@@ -74,7 +83,7 @@ def record_config(directory: RunDir, config: RunConfig) -> None:
     new = redacted(config.model_dump(mode="json"))
     if directory.path("data/manifest.json").exists():
         changed = changed_keys(directory.read_json(CONFIG), new)
-        used = Journal(directory.path("teacher_calls.sqlite")).usage() if changed else {}
+        used = _used_roles(directory) if changed else {}
         if binding := [key for key in changed if not _may_change(key, used)]:
             raise InputError(
                 f"{directory.root}: this run was started with another configuration ({', '.join(binding)}). "
@@ -85,18 +94,30 @@ def record_config(directory: RunDir, config: RunConfig) -> None:
     directory.write_json(CONFIG, new)
 
 
+def _used_roles(directory: RunDir) -> Mapping[Role, Usage]:
+    journal = Journal(directory.path("teacher_calls.sqlite"))
+    try:
+        return journal.usage()
+    finally:
+        journal.close()
+
+
 def _may_change(key: str, used: Mapping[Role, Usage]) -> bool:
     section, role, name, *_ = [*key.split("."), "", ""]
     return section == "limits" or (section == "models" and (role not in used or name in TRANSPORT))
 
 
 def redacted(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as it may be written down: keys and tokens of models are left out."""
-    models = {
-        role: {name: value for name, value in model.items() if not is_secret(name)}
-        for role, model in config["models"].items()
-    }
-    return {**config, "models": models}
+    """The configuration as it may be written down: keys and tokens of models are left out, at any depth."""
+    return {**config, "models": {role: _public(model) for role, model in config["models"].items()}}
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _public(part) for name, part in value.items() if not is_secret(name)}
+    if isinstance(value, list):
+        return [_public(part) for part in value]
+    return re.sub(r"://[^/@]*@", "://", value) if isinstance(value, str) else value  # user:password@ of a URL
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

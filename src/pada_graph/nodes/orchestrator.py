@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pada_graph.data import load_splits
+from pada_graph.errors import InputError
 from pada_graph.nodes.evaluate import another_round, score_split
 from pada_graph.nodes.open import record_config
 from pada_graph.nodes.run import Run
@@ -30,8 +31,12 @@ def initialize(state: PadaState, run: Run) -> PadaState:
     """Initialise the shared state object (A.1): configuration, environment and data go into the run directory.
 
     Raises:
-        InputError: the data cannot be used, or the directory holds a run with another configuration.
+        InputError: the data cannot be used, this machine cannot score the task, the thread holds another run, or
+            the directory holds a run with another configuration.
     """
+    if state.get("training_sets"):
+        raise InputError("This thread already holds a run: start a new thread, or resume this one without an input.")
+    run.task.check()
     record_config(run.dir, run.config)
     run.dir.write_json("environment.json", _environment())
     if not run.dir.path("data/manifest.json").exists():

@@ -158,7 +158,8 @@ def draft_strategy(state: PatternTask, run: Run) -> AnalysisUpdate:
     if reply is None:
         return {"notes": [f"{item}: no usable reply; the pattern has no strategy"]}
     text = "\n".join([reply.strategy_name, reply.generation_approach, *reply.key_elements, pattern["category_name"]])
-    if (held_out := run.rows.held_out.find(text)) is not None:
+    held_out = run.rows.held_out.find_quoted(text) or run.rows.held_out_text.find(text)
+    if held_out is not None:
         return {"notes": [f"{item}: dropped, it repeats the held-out row {held_out}"]}
     strategy: Strategy = {
         "iteration": iteration,

@@ -39,21 +39,17 @@ def quality_control(state: BatchState, run: Run) -> BatchUpdate:
     drafts = _find_repetitions(state, run)
     usable = [draft for draft in drafts if draft["row"] is not None and draft["fate"] == "ok"]
     reviews = _review(state, run, usable) if quality.enabled and usable else {}
+    score: float | None = None
     if quality.enabled:
-        drafts = [
-            _unrated(draft) if draft["fate"] == "ok" and draft["sample_id"] not in reviews else draft
-            for draft in drafts
-        ]
+        drafts = [_unrated(d) if d["fate"] == "ok" and d["sample_id"] not in reviews else d for d in drafts]
         ratings = [reviews[d["sample_id"]]["score"] if d["sample_id"] in reviews else WORST for d in drafts]
-        score = sum(ratings) / len(ratings)
-    else:
-        score = quality.threshold if usable else WORST
+        score = round(sum(ratings) / len(ratings), 3)
     good = [draft for draft in drafts if draft["fate"] == "ok" and _good(draft, reviews, score, run)]
     kept = [*state.get("kept", []), *good]
     feedback = _feedback(drafts, reviews, quality.threshold)
     attempt: Attempt = {
         "attempt": state["attempt"],
-        "score": round(score, 3),
+        "score": score,
         "usable": len(usable),
         "feedback": feedback,
         "drafts": drafts,
@@ -67,6 +63,7 @@ def quality_control(state: BatchState, run: Run) -> BatchUpdate:
         attempt=state["attempt"],
         score=attempt["score"],
         passed=passed,
+        attempts_left=quality.max_regenerations - state["attempt"],
         **run.spent(),
     )
     return {
@@ -79,11 +76,12 @@ def quality_control(state: BatchState, run: Run) -> BatchUpdate:
     }
 
 
-def _good(draft: Draft, reviews: dict[str, Review], batch_score: float, run: Run) -> bool:
-    """Whether a usable draft passes: with its batch, or by itself where the gate looks at samples."""
-    if run.config.quality.gate == "sample" and run.config.quality.enabled:
-        return reviews[draft["sample_id"]]["score"] >= run.config.quality.threshold
-    return batch_score >= run.config.quality.threshold
+def _good(draft: Draft, reviews: dict[str, Review], batch_score: float | None, run: Run) -> bool:
+    """Whether a usable draft passes: with its batch, by itself where the gate looks at samples, or unjudged."""
+    if batch_score is None:
+        return True
+    rating = reviews[draft["sample_id"]]["score"] if run.config.quality.gate == "sample" else batch_score
+    return rating >= run.config.quality.threshold
 
 
 def _find_repetitions(state: BatchState, run: Run) -> list[Draft]:
@@ -182,7 +180,7 @@ def reject_batch(state: BatchState, run: Run) -> BatchUpdate:
     """The batch never passed: dropped, or its best attempt kept where the config says so."""
     if run.config.quality.on_exhausted == "drop":
         return _close(state, run, [], _final_drafts(state["history"]))
-    best = max(state["history"], key=lambda attempt: attempt["score"])
+    best = max(state["history"], key=lambda attempt: attempt["score"] or 0)
     usable = [draft for draft in best["drafts"] if draft["fate"] == "ok"]
     return _close(state, run, usable, _final_drafts([*state["history"], best]))
 
@@ -224,7 +222,7 @@ def _close(state: BatchState, run: Run, kept: list[Draft], final: Final) -> Batc
         "strategy_id": plan["strategy_id"],
         "accepted_batch": bool(samples),
         "attempts": len(history),
-        "scores": [attempt["score"] for attempt in history],
+        "scores": _scores(history),
         "feedback": [attempt["feedback"] for attempt in history],
         "requested": len(plan["slots"]),
         "accepted": len(samples),
@@ -244,6 +242,10 @@ def _close(state: BatchState, run: Run, kept: list[Draft], final: Final) -> Batc
     return {"outcomes": [outcome]}
 
 
+def _scores(history: list[Attempt]) -> list[float]:
+    return [attempt["score"] for attempt in history if attempt["score"] is not None]
+
+
 def _sample(state: BatchState, run: Run, draft: Draft, review: Review | None) -> Sample:
     plan, strategy = state["plan"], state["strategy"]
     return {
@@ -256,9 +258,9 @@ def _sample(state: BatchState, run: Run, draft: Draft, review: Review | None) ->
         "seed_id": draft["seed_id"],
         "batch_id": plan["batch_id"],
         "generator": run.config.models.generator.model,
-        "prompt_sha256": state["prompt_sha256"],
-        "attempts": len(state["history"]),
-        "scores": [attempt["score"] for attempt in state["history"]],
+        "prompt_sha256": draft["prompt_sha256"],
+        "attempts": draft["attempt"] + 1,
+        "scores": _scores(state["history"][: draft["attempt"] + 1]),
         "review": review,
     }
 

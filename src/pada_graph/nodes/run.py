@@ -2,12 +2,13 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from pada_graph.config import RunConfig
+from pada_graph.errors import InputError
 from pada_graph.leakage import OverlapIndex
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
@@ -26,14 +27,27 @@ class Rows:
         self.split = cache(self._read)
 
     def _read(self, split: Split) -> list[Row]:
-        rows: list[Row] = self._dir.read_jsonl(f"data/{split}.jsonl")
+        name = f"data/{split}.jsonl"
+        rows: list[Row] = self._dir.read_jsonl(name)
+        if self._dir.artifact(name) != self._dir.read_json("data/manifest.json")[split]:
+            raise InputError(
+                f"{self._dir.path(name)}: was changed since the run began. Restore it, or start a new run."
+            )
         return rows
 
     @cached_property
     def held_out(self) -> OverlapIndex:
         """Index of the validation and test questions. All that ever leaves it is a row's id."""
-        texts = {row["id"]: self._task.question(row) for split in HELD_OUT for row in self.split(split)}
-        return OverlapIndex(texts, (self._task.question(row) for row in self.split("train")))
+        return self._index(self._task.question)
+
+    @cached_property
+    def held_out_text(self) -> OverlapIndex:
+        """Index of all that validation and test rows say: prompts, passages and answers."""
+        return self._index(lambda row: f"{self._task.prompt(row)}\n{self._task.target(row)}")
+
+    def _index(self, text: Callable[[Row], str]) -> OverlapIndex:
+        held_out = {row["id"]: text(row) for split in HELD_OUT for row in self.split(split)}
+        return OverlapIndex(held_out, map(text, self.split("train")))
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,13 @@ class Task(ABC):
     def question(self, row: Row) -> str:
         """The text that makes a row this row and no other: compared for duplicates, overlap and leakage."""
 
+    def check(self) -> None:
+        """Check that this machine can score the task, before anything is spent.
+
+        Raises:
+            InputError: it cannot; says what to install.
+        """
+
     def example(self, row: Row) -> dict[str, Any]:
         """What a generator is shown of a train row: the fields it has to write, and the context they rest on."""
         return {field: row[field] for field in self.generated_fields}

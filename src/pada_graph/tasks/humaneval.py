@@ -85,6 +85,10 @@ class HumanEval(Task):
         """The whole function in a fence."""
         return f"```python\n{row['prompt'].strip(chr(10))}\n{row['canonical_solution'].strip(chr(10))}\n```"
 
+    def check(self) -> None:
+        """Probe the sandbox: without it no verdict is possible."""
+        run_python("pass")
+
     def score(self, output: str, row: Row) -> Verdict:
         """Run the output's code after the prompt and before the tests.
 
