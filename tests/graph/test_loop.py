@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
-from pada_graph import RunConfig, run
+from pada_graph import RunConfig, build_graph, run
 from pada_graph.errors import InputError
+from pada_graph.nodes import open as opening
 from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, KilledError, fake_services, json_blocks, write_sums
 
 FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
@@ -248,9 +250,78 @@ def test_a_moved_run_directory_resumes(sums, tmp_path):
 
 
 def test_api_keys_are_not_written_down(sums, tmp_path):
-    judge = {"model": "openai:some", "api_key": "sk-canary-1234", "base_url": "http://127.0.0.1:1/v1"}
+    judge = {
+        "model": "openai:some",
+        "api_key": "sk-canary-1234",
+        "base_url": "http://me:sk-canary-1234@127.0.0.1:1/v1",
+        "model_kwargs": {"extra_headers": [{"api_key": "sk-canary-1234"}]},
+    }
     settings = config(sums, iterations=1, models={"judge": judge})
     run(settings, tmp_path / "run", services=fake_services())
     written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert len(written) > 20
     assert [path for path in written if b"sk-canary-1234" in path.read_bytes()] == []
+
+
+def test_one_call_at_a_time_is_enough(sums, tmp_path):
+    metrics = run(config(sums, limits__concurrency=1), tmp_path / "run", services=fake_services())
+    assert metrics["accounting"]["accepted"] == 20
+
+
+def test_a_second_input_on_a_finished_thread_is_refused(sums, tmp_path):
+    graph = build_graph(fake_services(), InMemorySaver())
+    thread = {"configurable": {"thread_id": "t"}}
+    graph.invoke({"run_dir": str(tmp_path / "a")}, thread, context=config(sums, method="vanilla"))
+    with pytest.raises(InputError, match="start a new thread"):
+        graph.invoke({"run_dir": str(tmp_path / "b")}, thread, context=config(sums, method="vanilla"))
+
+
+def test_a_fork_with_other_strategies_does_not_score_the_other_students_answers(sums, tmp_path):
+    graph = build_graph(fake_services(), InMemorySaver())
+    thread = {"configurable": {"thread_id": "t"}}
+    settings = config(sums, iterations=1)
+    graph.invoke({"run_dir": str(tmp_path / "run")}, thread, context=settings)
+    planned = next(s for s in graph.get_state_history(thread) if s.next == ("collect_batches",))
+    file = tmp_path / "run/iteration_1/batches/t1-e-b0.json"
+    batch = json.loads(file.read_text())
+    batch["accepted"][0]["row"] = {"id": "t1-e-b0-1", "prompt": "What is 1 plus 2?", "answer": "3"}
+    file.write_text(json.dumps(batch))
+    predictor = FakePredictor()
+    graph = build_graph(fake_services(predictor=predictor), graph.checkpointer)
+    opening.close_run(tmp_path / "run")
+    graph.invoke(None, planned.config, context=settings)
+    assert "What is 1 plus 2?" in (tmp_path / "run/iteration_1/train.jsonl").read_text()
+    assert [str(adapter)[-11 - 8 :] for adapter, _ in predictor.calls if adapter] == ["iteration_1/adapter"] * 2
+
+
+def test_many_threads_open_a_run_once(sums, tmp_path, monkeypatch):
+    with pytest.raises(KilledError):
+        run(config(sums), tmp_path / "run", services=fake_services(teacher=FakeTeacher(stop_at=9)))
+    made = []
+    make = opening._make
+    monkeypatch.setattr(opening, "_make", lambda *arguments: made.append(1) or make(*arguments))
+    run(config(sums), tmp_path / "run", services=fake_services())
+    assert made == [1]
+
+
+def test_data_that_change_under_a_run_are_refused(sums, tmp_path):
+    with pytest.raises(KilledError):
+        run(config(sums), tmp_path / "run", services=fake_services(teacher=FakeTeacher(stop_at=9)))
+    file = tmp_path / "run/data/test.jsonl"
+    file.write_text(file.read_text().replace("plus", "minus"))
+    with pytest.raises(InputError, match=r"test\.jsonl: was changed since the run began"):
+        run(config(sums), tmp_path / "run", services=fake_services())
+
+
+def test_a_strategy_that_quotes_a_held_out_row_is_dropped(sums, tmp_path):
+    secret = jsonl(sums / "validation.jsonl")[3]["prompt"]
+
+    def quote(role, item, attempt, text):
+        if "draft_strategy" not in item:
+            return text
+        return json.dumps([{**json.loads(text)[0], "generation_approach": f"Write more like: {secret.upper()}!"}])
+
+    teacher = FakeTeacher(mangle=quote)
+    metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
+    assert any("repeats the held-out row" in note for note in metrics["notes"])
+    assert all(secret.upper() not in prompt for role, _, _, prompt in teacher.prompts if role != "analyst")

@@ -1,8 +1,10 @@
 """The command line as a person types it: exit status and one clear message, never a traceback."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,7 @@ def test_init_writes_a_config_that_loads_and_rows_that_parse(tmp_path):
     splits = load_splits(get_task("jsonl"), data)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 6, "validation": 2, "test": 2}
     refused(pada("init", "new", cwd=tmp_path), "is not empty")
+    refused(pada("init", "new/pada.yaml", cwd=tmp_path), "cannot be made")
 
 
 def test_score_answers_line_by_line(tmp_path):
@@ -156,3 +159,26 @@ def test_an_embedder_that_cannot_be_had_is_named_before_training_and_may_be_corr
     refused(pada("run", str(path), "--run-dir", str(tmp_path / "r")), "patterns.embedder: nobody/no-model")
     path = config(tmp_path, **rules, patterns={"embedder": "builtin:minilm"}, method="vanilla")
     assert pada("run", str(path), "--run-dir", str(tmp_path / "r")).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_at_once_and_the_same_command_goes_on(tmp_path, number):
+    raw = {
+        "task": "demo",
+        "iterations": 0,
+        "data": {"source": "builtin:demo", "train_size": 64, "validation_size": 6, "test_size": 6},
+        "student": {"model": "builtin:tiny", "training": {"epochs": 40}, "inference": {"max_new_tokens": 4}},
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(raw))
+    command = [*PADA, "run", "config.yaml", "--run-dir", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run/iteration_0/training_log.jsonl"
+    while not log.exists() or log.stat().st_size == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=5)
+    assert process.returncode == 128 + number
+    assert error.strip().endswith("everything finished is kept. The same command goes on from here.")
+    assert subprocess.run(command, cwd=tmp_path, check=False, timeout=200).returncode == 0

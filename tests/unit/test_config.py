@@ -46,6 +46,8 @@ def test_every_shipped_config_loads(path):
         ("task: mmlu", "task: Input should be 'arc_challenge'"),
         ("patterns: {min_clusters: 5, max_clusters: 3}", "max_clusters (3) is below min_clusters (5)"),
         ("models: {judge: {}}", "models.judge.model: Field required"),
+        ("seed: -1", "seed: Input should be greater than or equal to 0"),
+        ("student: {training: {learning_rate: .inf}}", "student.training.learning_rate: Input should be a finite"),
         ("- a list", "expected a mapping of keys"),
         ("task: [", "not valid YAML"),
         ("task: !!python/object:os.system x", "not valid YAML"),
@@ -81,3 +83,10 @@ def test_overrides_reach_nested_keys(tmp_path):
 def test_bad_overrides_are_refused(tmp_path, override, message):
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         load_config(write(tmp_path, "task: squad\n"), [override])
+
+
+def test_a_mistake_beside_a_key_does_not_print_the_key(tmp_path):
+    path = write(tmp_path, "models: {judge: {modle: x, api_key: sk-canary-1234}}")
+    with pytest.raises(InputError) as error:
+        load_config(path)
+    assert "models.judge.model: Field required" in str(error.value) and "canary" not in str(error.value)

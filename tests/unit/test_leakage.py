@@ -35,6 +35,11 @@ def test_a_short_row_is_found_only_as_a_whole(index):
     assert index.find("Name the capital of France and of Spain and say which of them is larger.") is None
 
 
+def test_a_short_row_quoted_inside_a_longer_text_is_found_where_quotations_matter(index):
+    assert index.find_quoted("Write questions like «Name the capital of France»!") == "v2"
+    assert index.find_quoted("Name the capital of Franconia.") is None
+
+
 def test_another_question_of_the_same_kind_is_no_hit(index):
     assert index.find("A baker makes 12 rolls on Friday and 30 rolls on Sunday; how many trays of six?") is None
 
