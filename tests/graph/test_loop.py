@@ -121,6 +121,8 @@ def test_malformed_replies_count_as_attempts_and_are_told_so(sums, tmp_path):
     teacher = FakeTeacher(mangle=prose_first)
     metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
     assert metrics["accounting"]["accepted"] == 10
+    second = [prompt for role, _, attempt, prompt in teacher.prompts if role == "generator" and attempt == 1]
+    assert all("a sample: unusable, " in prompt for prompt in second)
     judged_first = [item for role, item, attempt, _ in teacher.prompts if role == "judge" and attempt == 0]
     assert judged_first == []  # nothing to judge, nothing paid
 
@@ -151,6 +153,24 @@ def test_copies_of_train_rows_and_of_held_out_rows_are_dropped_and_counted(sums,
     assert books["requested"] == sum(books[fate] for fate in FATES)
     questions = {row["prompt"].casefold() for row in jsonl(tmp_path / "run/iteration_1/train.jsonl")}
     assert validation[0]["prompt"].casefold() not in questions
+
+
+def test_feedback_quotes_the_rejected_sample_but_never_held_out_text(sums, tmp_path):
+    validation = jsonl(sums / "validation.jsonl")[0]
+
+    def echo_once(role, item, attempt, text):
+        if role != "generator" or attempt:
+            return text
+        samples = json.loads(text)
+        samples[0].update(validation)
+        return json.dumps(samples)
+
+    teacher = FakeTeacher(rating=lambda item, attempt: 4.0 if attempt == 0 else 9.0, mangle=echo_once)
+    run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
+    second = [prompt for role, _, attempt, prompt in teacher.prompts if role == "generator" and attempt == 1]
+    assert second and all("a sample: unusable, it is too close to well-known text" in prompt for prompt in second)
+    assert all(validation["prompt"] not in prompt for prompt in second)
+    assert all("sample 'What is " in prompt for prompt in second if '"s2"' in prompt)
 
 
 def test_validation_and_test_rows_reach_no_generator_and_no_training_file(sums, tmp_path):

@@ -11,6 +11,7 @@ from pada_graph.prompts import render
 from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
 from pada_graph.teacher.ask import ask_items
 
+QUOTED = 120  # characters of a sample's question in the feedback
 WORST = 1.0  # the rating of a sample that could not be used at all
 
 
@@ -46,7 +47,7 @@ def quality_control(state: BatchState, run: Run) -> BatchUpdate:
         score = round(sum(ratings) / len(ratings), 3)
     good = [draft for draft in drafts if draft["fate"] == "ok" and _good(draft, reviews, score, run)]
     kept = [*state.get("kept", []), *good]
-    feedback = _feedback(drafts, reviews, quality.threshold)
+    feedback = _feedback(drafts, reviews, quality.threshold, run)
     attempt: Attempt = {
         "attempt": state["attempt"],
         "score": score,
@@ -158,17 +159,26 @@ def _unrated(draft: Draft) -> Draft:
     return {**draft, "fate": "failed", "fault": "the judge gave it no valid rating"}
 
 
-def _feedback(drafts: list[Draft], reviews: dict[str, Review], threshold: float) -> str:
-    """What the next attempt is told: every fault, and the judge's words on every sample below the threshold."""
+def _feedback(drafts: list[Draft], reviews: dict[str, Review], threshold: float, run: Run) -> str:
+    """What the next attempt is told: every fault, and the judge's words on every sample below the threshold.
+
+    A sample is named by its question, which the generator wrote itself: with ids in the feedback, models take those
+    for used up and invent new ones. What overlaps held-out rows is not repeated.
+    """
     lines = []
     for draft in drafts:
         review = reviews.get(draft["sample_id"])
-        name = short_id(draft["sample_id"])
+        quotable = draft["row"] is not None and draft["fate"] != "contaminated"
+        name = f"sample {_short(run.task.question(draft['row']))!r}" if quotable and draft["row"] else "a sample"
         if draft["fault"]:
-            lines.append(f"sample {name}: unusable, {draft['fault']}")
+            lines.append(f"{name}: unusable, {draft['fault']}")
         elif review and not review["score"] >= threshold:
-            lines.append(f"sample {name}: rated {review['score']:.1f} of 10. {review['feedback']}")
-    return "\n".join(lines)
+            lines.append(f"{name}: rated {review['score']:.1f} of 10. {review['feedback']}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."
 
 
 def accept_batch(state: BatchState, run: Run) -> BatchUpdate:
