@@ -168,7 +168,7 @@ def test_a_signal_stops_at_once_and_the_same_command_goes_on(tmp_path, number):
         "task": "demo",
         "iterations": 0,
         "data": {"source": "builtin:demo", "train_size": 64, "validation_size": 6, "test_size": 6},
-        "student": {"model": "builtin:tiny", "training": {"epochs": 40}, "inference": {"max_new_tokens": 4}},
+        "student": {"model": "builtin:tiny", "training": {"epochs": 12}, "inference": {"max_new_tokens": 4}},
     }
     (tmp_path / "config.yaml").write_text(json.dumps(raw))
     command = [*PADA, "run", "config.yaml", "--run-dir", "run"]
