@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pada_graph.errors import InputError, PadaError, StoppedError
+from pada_graph.errors import InputError, StoppedError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -94,8 +94,6 @@ def main() -> NoReturn:
         _stop(2, str(error))
     except StoppedError as error:
         _stop(1, f"{error}\nStopped; everything finished is kept. The same command goes on from here.")
-    except PadaError as error:
-        _stop(1, str(error))
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
         os._exit(0)
     except typer.Exit as leave:

@@ -123,6 +123,7 @@ class Forecast:
         self.config = config
         self.row = self.answer = self.round = 0.0
         self.began: dict[str, float] = {}
+        self.answering: dict[tuple[int | None, str], tuple[float, int]] = {}  # first event of each: time, answers
         self.fitted = 0
 
     def take(self, event: Event) -> None:
@@ -132,12 +133,10 @@ class Forecast:
                 self.fitted, self.began["training"] = rows + synthetic, moment
             case {"event": "training", "step": step, "steps": steps, "time": moment} if step:
                 self.row = (moment - self.began["training"]) / max(1e-9, self.fitted * step / steps)
-            case {"event": "predicting", "done": done, "time": moment}:
-                first = self.began.setdefault(f"predicting {event['iteration']} {event['split']} {done == 0}", moment)
-                if done and moment > (
-                    first := self.began.get(f"predicting {event['iteration']} {event['split']} True", first)
-                ):
-                    self.answer = (moment - first) / done
+            case {"event": "predicting", "iteration": iteration, "split": split, "done": done, "time": moment}:
+                first_moment, first_done = self.answering.setdefault((iteration, split), (moment, done))
+                if done > first_done:
+                    self.answer = (moment - first_moment) / (done - first_done)
             case {"event": "select_errors", "time": moment}:
                 self.began["round"] = moment
             case {"event": "collect_batches", "time": moment}:

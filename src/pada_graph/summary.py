@@ -18,6 +18,7 @@ def print_summary(console: Console, metrics: dict[str, Any], directory: Path) ->
         scores |= {
             (entry["iteration"], split): entry[split] for split in ("train", "validation", "test") if entry[split]
         }
+    console.soft_wrap = True  # sentences wrap where the terminal does, not at 80 columns of a log file
     console.print()
     console.print(score_table(scores))
     console.print("Accuracy with 95 % Wilson intervals. Test is scored once: untuned, iteration 0 and the best.")

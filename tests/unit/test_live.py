@@ -1,0 +1,50 @@
+"""What a run shows: the forecast's arithmetic and the events in words."""
+
+from rich.console import Console
+
+from pada_graph.config import Data, RunConfig
+from pada_graph.live import Board, Forecast, describe, watching
+
+CONFIG = RunConfig(task="demo", iterations=1, data=Data(train_size=100, validation_size=50, test_size=50))
+
+
+def predicting(done: int, moment: float) -> dict:
+    return {"event": "predicting", "iteration": 0, "split": "train", "done": done, "total": 100, "time": moment}
+
+
+def test_the_forecast_multiplies_measured_speeds_with_what_is_left():
+    forecast = Forecast(CONFIG)
+    assert forecast.seconds_left(predicting(0, 0)) is None
+    forecast.take({"event": "fine_tune", "iteration": 0, "train_rows": 100, "synthetic_rows": 0, "time": 10.0})
+    forecast.take({"event": "training", "iteration": 0, "step": 5, "steps": 10, "time": 60.0})
+    assert forecast.row == 1.0  # second a row
+    forecast.take(predicting(40, 100.0))  # resumed: forty answers were there
+    forecast.take(predicting(60, 110.0))
+    assert forecast.answer == 0.5
+    # one more training of 150 rows; 50 validation answers of iteration 1 and 150 of test
+    assert forecast.seconds_left(predicting(60, 110.0)) == 150 * 1.0 + 200 * 0.5
+
+
+def test_a_log_file_gets_one_line_an_event_and_a_tenth_of_the_rest(capsys):
+    with watching(Console(force_terminal=False, width=200), CONFIG, "title", []) as watch:
+        for done in range(101):
+            watch(predicting(done, float(done)))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and "iteration 0: answering train 100 of 100" in lines[-1]
+
+
+def test_a_resumed_run_shows_the_scores_it_already_has():
+    past = {"event": "score", "iteration": None, "split": "validation", "accuracy": 0.5, "low": 0.4, "high": 0.6}
+    console = Console(force_terminal=True, width=120, record=True)
+    with watching(console, CONFIG, "title", [past]) as watch:
+        watch(predicting(1, 1.0))
+    assert "50.0% [40.0, 60.0]" in console.export_text()
+
+
+def test_batches_that_are_sent_back_and_given_up_are_told_apart():
+    board = Board(CONFIG, "title")
+    qc = {"event": "quality_control", "iteration": 1, "attempt": 0, "score": 3.0, "passed": False}
+    board.take({**qc, "batch": "a", "attempts_left": 2})
+    board.take({**qc, "batch": "b", "attempts_left": 0})
+    assert board.regenerated == {"a"}
+    assert describe({**qc, "batch": "b", "score": None}).endswith("attempt 1: not judged, below the threshold")
