@@ -9,7 +9,7 @@ from typing import Any
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
 from pada_graph.nodes.evaluate import another_round, score_split
-from pada_graph.nodes.open import record_config
+from pada_graph.nodes.recorded_config import record_config
 from pada_graph.nodes.run import Run
 from pada_graph.report.page import build_report
 from pada_graph.state import Evaluation, PadaState, Prediction, Split
