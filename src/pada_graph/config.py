@@ -142,6 +142,9 @@ class Quality(Section):
         "batch", description="What is compared with the threshold and written anew."
     )
     on_exhausted: Literal["drop", "keep_best"] = Field("drop", description="Batches that never pass.")
+    verify_answers: bool = Field(
+        False, description="The judge answers each synthetic question unseen; disagreement is a fault. Not in the paper."
+    )
 
 
 class Limits(Section):
@@ -167,6 +170,9 @@ class RunConfig(Section):
     quality: Quality = Quality()
     limits: Limits = Limits()
     executor: Literal["local"] = "local"
+    unsafe_code_execution: bool = Field(
+        False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."
+    )
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:

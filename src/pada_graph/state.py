@@ -57,6 +57,8 @@ class Prediction(TypedDict):
     parsed: str | None  # the answer read from the output; None: unreadable
     reason: str  # why it is wrong, in words; empty if correct
     truncated: bool
+    measures: dict[str, float]  # the task's further measures of this output (SQuAD: f1, GSM8K: strict)
+    group: str | None  # rows of one group are not independent (SQuAD: the article)
 
 
 class Analysis(TypedDict):

@@ -11,7 +11,7 @@ from pada_graph.stats import detectable_gain, paired, score
 
 
 def predictions(verdicts: list[bool], **fields: object) -> list[Prediction]:
-    base = {"prompt": "", "target": "", "output": "", "parsed": "x", "reason": "", "truncated": False} | fields
+    base = {"prompt": "", "target": "", "output": "", "parsed": "x", "reason": "", "truncated": False, "measures": {}, "group": None} | fields
     return [{**base, "id": f"item-{index}", "correct": verdict} for index, verdict in enumerate(verdicts)]  # type: ignore[typeddict-item]
 
 

@@ -77,6 +77,8 @@ def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
         "parsed": verdict.parsed,
         "reason": verdict.reason,
         "truncated": completion.truncated,
+        "measures": dict(verdict.measures),
+        "group": run.task.group(row),
     }
 
 

@@ -6,7 +6,7 @@ evaluation and for synthetic data, so that format never drifts.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pada_graph.state import Row, Split
@@ -19,6 +19,7 @@ class Verdict:
     correct: bool
     parsed: str | None  # the answer that was read; None: nothing readable, which is wrong
     reason: str = ""  # why it is wrong, in words the analyst can use; empty if correct
+    measures: Mapping[str, float] = field(default_factory=dict)  # reported beside accuracy as means, e.g. {"f1": 0.5}
 
 
 class Task(ABC):
