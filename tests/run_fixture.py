@@ -87,6 +87,8 @@ def _prediction(split: str, index: int, iteration: int | None) -> dict[str, Any]
         "parsed": None if unreadable else output.split()[0],
         "reason": "" if correct else "no number found" if unreadable else f"{index} is not {row['answer']}",
         "truncated": unreadable and index % 20 == 0,
+        "measures": {"strict": float(correct)},
+        "group": None,
     }
 
 

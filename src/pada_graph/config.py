@@ -143,7 +143,7 @@ class Quality(Section):
     )
     on_exhausted: Literal["drop", "keep_best"] = Field("drop", description="Batches that never pass.")
     verify_answers: bool = Field(
-        False, description="The judge answers each synthetic question unseen; disagreement is a fault. Not in the paper."
+        False, description="The judge answers each question unseen; disagreement is a fault. Not in the paper."
     )
 
 

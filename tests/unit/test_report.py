@@ -233,6 +233,15 @@ def test_collapsed_model_is_named(tmp_path: Path) -> None:
     assert text.count("it may have collapsed") == 1
 
 
+def test_what_stands_beside_accuracy_is_shown_for_every_tested_model(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    name = "iteration_2/predictions_test.jsonl"
+    run.write_jsonl(name, [{**row, "parsed": "B"} for row in run.read_jsonl(name)])
+    text = " ".join(Page(build_report(tmp_path)).text.split())
+    assert "The test split in detail. Model Correct Unparsed Truncated strict Answers" in text
+    assert "Iteration 2 50 of 60 0 1 83.3 % B 60" in text
+
+
 def test_failures_are_divided_as_the_next_rounds_patterns_divide_the_analysed_ones(run_dir: Path) -> None:
     run = RunDir(run_dir)
     bars = failure_bars(pattern_rounds(run), run.read_json("metrics.json"))

@@ -39,6 +39,32 @@ def test_every_rows_own_target_is_correct(name, file, count):
     assert all(set(task.example(row)) >= set(task.generated_fields) for row in rows)
 
 
+@pytest.mark.parametrize("file", ["train", "test"])
+def test_every_published_gsm8k_solution_is_correct_for_itself_in_the_strict_form(file):
+    task = get_task("gsm8k")
+    with gzip.open(DATA / "gsm8k" / f"{file}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    verdicts = [task.score(record["answer"], task.parse(record)) for record in records]
+    assert {(verdict.correct, verdict.measures["strict"]) for verdict in verdicts} == {(True, 1.0)}
+
+
+@pytest.mark.parametrize(
+    "form", ["{}. {}", "({}) {}", "{}: {}", "{}, {}", "The answer is {}. {}", "**Answer: {})** {}"]
+)
+@pytest.mark.parametrize(("name", "options"), [("arc_challenge", "choices"), ("hellaswag", "endings")])
+def test_a_letter_is_read_whatever_text_of_its_option_follows(name, options, form):
+    task = get_task(name)
+    for row in _rows(name, "validation")[:2000]:
+        output = form.format(row["answer"], row[options][ord(row["answer"]) - ord("A")])
+        assert task.score(output, row).correct, output
+
+
+@pytest.mark.parametrize(("name", "options"), [("arc_challenge", "choices"), ("hellaswag", "endings")])
+def test_the_text_of_an_option_is_read_as_no_letter(name, options):
+    task = get_task(name)
+    assert {task.score(text, row).parsed for row in _rows(name, "validation")[:2000] for text in row[options]} == {None}
+
+
 def test_humaneval_targets_pass_their_tests_and_bare_prompts_do_not():
     pytest.importorskip("shutil").which("bwrap") or pytest.skip("bubblewrap is not installed")
     task = get_task("humaneval")

@@ -1,6 +1,10 @@
 """Sample-level evaluation (A.1; Algorithm 1, lines 6 and 7): E = {(x, y, y-hat) | Fail(y-hat, y, x)}."""
 
 import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from pada_graph.nodes.run import Run
@@ -57,13 +61,26 @@ def _predict(run: Run, iteration: int | None, split: Split, rows: list[Row], par
     )
     run.emit("predicting", iteration=iteration, split=split, done=len(done), total=len(rows))
     with partial.open("a", encoding="utf-8") as file:
-        for completion in completions if todo else []:
-            prediction = _judge(run, todo[completion.index], completion)
+        for prediction in _judged(run, todo, completions) if todo else []:
             done[prediction["id"]] = prediction
             file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
             file.flush()
             run.emit("predicting", iteration=iteration, split=split, done=len(done), total=len(rows))
     return [done[row["id"]] for row in rows]
+
+
+def _judged(run: Run, rows: list[Row], completions: Iterator[Completion]) -> Iterator[Prediction]:
+    """Score completions as they come, several at once where scoring waits for programs to run (HumanEval)."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Prediction]] = deque()
+        for completion in completions:
+            waiting.append(pool.submit(_judge, run, rows[completion.index], completion))
+            while waiting[0].done() or len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+                if not waiting:
+                    break
+        yield from (future.result() for future in waiting)
 
 
 def _judge(run: Run, row: Row, completion: Completion) -> Prediction:

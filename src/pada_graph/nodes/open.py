@@ -83,7 +83,7 @@ def default_run_dir(config: RunConfig) -> str:
 
 
 def _make(config: RunConfig, root: Path, services: Services | None) -> Run:
-    directory, task = RunDir(root), get_task(config.task, config.data.match)
+    directory, task = RunDir(root), get_task(config.task, config.data.match, config.unsafe_code_execution)
     return Run(config, directory, task, Rows(directory, task), services or default_services(config, root), _nobody)
 
 

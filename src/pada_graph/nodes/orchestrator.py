@@ -38,7 +38,7 @@ def initialize(state: PadaState, run: Run) -> PadaState:
         raise InputError("This thread already holds a run: start a new thread, or resume this one without an input.")
     run.task.check()
     record_config(run.dir, run.config)
-    run.dir.write_json("environment.json", _environment())
+    run.dir.write_json("environment.json", {**_environment(), **run.task.environment()})
     if not run.dir.path("data/manifest.json").exists():
         splits = load_splits(run.task, run.config.data)
         manifest = {split: run.dir.write_jsonl(f"data/{split}.jsonl", rows) for split, rows in splits.items()}

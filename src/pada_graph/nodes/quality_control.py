@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pada_graph.leakage import normalise
 from pada_graph.nodes.data_generation import short_id, strategy_text
+from pada_graph.nodes.guard import screen_drafts
 from pada_graph.nodes.run import Run
 from pada_graph.prompts import render
 from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
@@ -37,7 +37,7 @@ def quality_control(state: BatchState, run: Run) -> BatchUpdate:
     over the samples asked for, an unusable one counting as the worst rating.
     """
     quality = run.config.quality
-    drafts = _find_repetitions(state, run)
+    drafts = screen_drafts(state, run)
     usable = [draft for draft in drafts if draft["row"] is not None and draft["fate"] == "ok"]
     reviews = _review(state, run, usable) if quality.enabled and usable else {}
     score: float | None = None
@@ -83,31 +83,6 @@ def _good(draft: Draft, reviews: dict[str, Review], batch_score: float | None, r
         return True
     rating = reviews[draft["sample_id"]]["score"] if run.config.quality.gate == "sample" else batch_score
     return rating >= run.config.quality.threshold
-
-
-def _find_repetitions(state: BatchState, run: Run) -> list[Draft]:
-    """Mark drafts that repeat a train or accepted row, one another, or a validation or test row."""
-    plan = state["plan"]
-    known = {normalise(run.task.question(row)) for row in run.rows.split("train")}
-    known |= {normalise(run.task.question(s["row"])) for s in run.synthetic(plan["iteration"] - 1)}
-    known |= {normalise(run.task.question(d["row"])) for d in state.get("kept", []) if d["row"] is not None}
-    held_out = run.rows.held_out
-    checked: list[Draft] = []
-    for draft in state["drafts"]:
-        if draft["row"] is None:
-            checked.append(draft)
-            continue
-        question = run.task.question(draft["row"])
-        if normalise(question) in known:
-            fault = "it repeats a question that exists already; ask something different"
-            checked.append({**draft, "fate": "duplicate", "fault": fault})
-        elif held_out.find(question) is not None:
-            fault = "it is too close to well-known text; write something of your own"
-            checked.append({**draft, "fate": "contaminated", "fault": fault})
-        else:
-            known.add(normalise(question))
-            checked.append(draft)
-    return checked
 
 
 def _review(state: BatchState, run: Run, drafts: list[Draft]) -> dict[str, Review]:

@@ -9,7 +9,8 @@ from typing import Any
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
-from pada_graph.stats import score
+from pada_graph.stats import describe, score
+from pada_graph.tasks import get_task
 
 FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
 LONGEST = 1500  # characters shown of one text
@@ -209,6 +210,17 @@ def collapsed(run: RunDir) -> list[str]:
                 share = f"{times} of {len(predictions)} {split} questions"
                 found.append(f"{model_name(iteration)} answers {clip(answer, 40)!r} to {share}: it may have collapsed.")
                 break
+    return found
+
+
+def described(run: RunDir, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What stands beside accuracy, of every model that answered the test split: chance level, letters, measures."""
+    chance = get_task(config["task"], config["data"]["match"]).chance
+    found = []
+    for iteration in (None, *iterations(run)):
+        predictions: list[Prediction] = rows(run, f"{run.iteration(iteration)}/predictions_test.jsonl")
+        if predictions:
+            found.append({"name": model_name(iteration), **score(predictions), **describe(predictions, chance)})
     return found
 
 

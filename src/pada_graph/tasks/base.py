@@ -69,6 +69,10 @@ class Task(ABC):
             InputError: it cannot; says what to install.
         """
 
+    def environment(self) -> dict[str, str]:
+        """What a run's records must say of how the task is scored here (HumanEval: the sandbox)."""
+        return {}
+
     def example(self, row: Row) -> dict[str, Any]:
         """What a generator is shown of a train row: the fields it has to write, and the context they rest on."""
         return {field: row[field] for field in self.generated_fields}
