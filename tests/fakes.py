@@ -77,8 +77,8 @@ class FakeTeacher:
             ]
         if prompt.startswith("Please generate"):
             examples = blocks[0] if "TRAINING_ERROR" in prompt else blocks[1]
-            ids = [id_ for example in examples for id_ in example["sample_ids"]]
-            return [{"sample_id": id_, **new_problem(f"{item}/{attempt}/{id_}")} for id_ in ids]
+            ids = [example["example_id"] for example in examples]
+            return [{"based_on_example": id_, **new_problem(f"{item}/{attempt}/{id_}")} for id_ in ids]
         value = self.rating(item, attempt)
         return [
             {

@@ -35,7 +35,7 @@ class Data(Section):
     test_size: int = Field(500, ge=1, description="Rows of the test split (3.1).")
     seed: int = Field(0, description="Seed of the one permutation all sizes are cut from; not the run's seed.")
     overlap: Literal["error", "drop"] = Field(
-        "error", description="Rows of train that also stand in validation or test: refuse, or drop them from train."
+        "error", description="Rows that repeat, or nearly repeat, a row of a more held-out split: refuse or leave out."
     )
     match: Literal["exact", "number", "choice"] = Field(
         "exact", description="Task jsonl only: how an output is compared with the answer."

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pada_graph.data import json_object
 from pada_graph.errors import InputError
+from pada_graph.sources import json_object
 from pada_graph.state import Row
 from pada_graph.tasks import get_task
 from pada_graph.tasks.base import text_field

@@ -185,7 +185,7 @@ def test_a_sample_that_hardly_differs_from_its_seed_is_a_duplicate_and_told_so(s
 
     def copy_seed(role, item, attempt, text):
         return text if role != "generator" or attempt else json.dumps(
-            [{**sample, "prompt": f"Well, {seeds[sample['sample_id']]}"} for sample in json.loads(text)]
+            [{**sample, "prompt": f"Well, {seeds[sample['based_on_example']]}"} for sample in json.loads(text)]
         )  # fmt: skip
 
     class Copying(FakeTeacher):
@@ -194,7 +194,7 @@ def test_a_sample_that_hardly_differs_from_its_seed_is_a_duplicate_and_told_so(s
                 for line in prompt.splitlines():
                     for found in train:
                         if found in line:
-                            seeds.setdefault("s1", found)
+                            seeds.setdefault("e1", found)
             return super().ask(role, prompt, item=item, attempt=attempt)
 
     seeds: dict[str, str] = {}

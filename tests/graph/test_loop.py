@@ -110,7 +110,7 @@ def test_the_sample_gate_rewrites_only_what_fell_short(sums, tmp_path):
     settings = config(sums, iterations=1, quality__gate="sample")
     metrics = run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
     second = [json_blocks(p) for role, _, attempt, p in teacher.prompts if role == "generator" and attempt == 1]
-    assert second and all(sum(len(e["sample_ids"]) for e in blocks[-1]) == 1 for blocks in second)
+    assert second and all(len(blocks[-1]) == 1 for blocks in second)
     assert metrics["accounting"]["accepted"] == 10
 
 
@@ -122,7 +122,7 @@ def test_malformed_replies_count_as_attempts_and_are_told_so(sums, tmp_path):
     metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
     assert metrics["accounting"]["accepted"] == 10
     second = [prompt for role, _, attempt, prompt in teacher.prompts if role == "generator" and attempt == 1]
-    assert all("a sample: unusable, " in prompt for prompt in second)
+    assert all("the sample based on e1: unusable, " in prompt for prompt in second)
     judged_first = [item for role, item, attempt, _ in teacher.prompts if role == "judge" and attempt == 0]
     assert judged_first == []  # nothing to judge, nothing paid
 
@@ -168,7 +168,9 @@ def test_feedback_quotes_the_rejected_sample_but_never_held_out_text(sums, tmp_p
     teacher = FakeTeacher(rating=lambda item, attempt: 4.0 if attempt == 0 else 9.0, mangle=echo_once)
     run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
     second = [prompt for role, _, attempt, prompt in teacher.prompts if role == "generator" and attempt == 1]
-    assert second and all("a sample: unusable, it is too close to well-known text" in prompt for prompt in second)
+    assert second and all(
+        "the sample based on e1: unusable, it is too close to well-known text" in prompt for prompt in second
+    )
     assert all(validation["prompt"] not in prompt for prompt in second)
     assert all("sample 'What is " in prompt for prompt in second if '"s2"' in prompt)
 

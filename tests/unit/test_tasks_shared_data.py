@@ -78,16 +78,16 @@ def test_humaneval_targets_pass_their_tests_and_bare_prompts_do_not():
 @pytest.mark.parametrize(
     ("name", "train", "validation", "test"),
     [
-        ("arc_challenge", 1000, 299, 500),
+        ("arc_challenge", 1000, 298, 500),  # of 299: one nearly repeats a test row,
         ("gsm8k", 1000, 500, 500),
         ("hellaswag", 1000, 500, 500),
         ("squad", 1000, 500, 500),
-        ("humaneval", 100, 32, 32),
+        ("humaneval", 99, 32, 32),  # of 164: HumanEval/56 and /61 are nearly the same
     ],
 )
 def test_the_papers_sizes_load_and_nest(name, train, validation, test):
     task = get_task(name)
-    sizes = {"validation_size": validation, "test_size": test}
+    sizes = {"validation_size": validation, "test_size": test, "overlap": "drop"}
     whole = load_splits(task, Data(source=str(DATA / name), train_size=train, **sizes))
     part = load_splits(task, Data(source=str(DATA / name), train_size=train // 3, **sizes))
     assert {split: len(rows) for split, rows in whole.items()} == {

@@ -15,10 +15,10 @@ Pair = tuple[str, Mapping[str, Any]]
 
 
 def write(pairs: list[Pair], strategy: Mapping[str, Any] | None, *, seed: str, careful: bool) -> list[dict[str, str]]:
-    """Write one sample for each (sample id, example).
+    """Write one sample for each (example id, example).
 
     Args:
-        pairs: ids of the samples wanted, each with the train row to start from.
+        pairs: the train rows to start from, one for each sample, with the ids the prompt gives them.
         strategy: names the kinds to write; None, or one that names no kind: the example's own.
         seed: settles every choice.
         careful: make no mistakes, as after feedback. Otherwise some whole batches come out flawed: wrong results,
@@ -35,7 +35,7 @@ def write(pairs: list[Pair], strategy: Mapping[str, Any] | None, *, seed: str, c
         sample = make_problem(kind, rng)
         if id_ in spoiled:
             sample = _spoil(sample, example, rng)
-        samples.append({"sample_id": id_, **sample})
+        samples.append({"based_on_example": id_, **sample})
     return samples
 
 

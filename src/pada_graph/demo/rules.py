@@ -87,13 +87,13 @@ def _generate_from_pattern(prompt: str) -> list[dict[str, str]]:
         _block(prompt, "IMPROVEMENT_STRATEGY"),
         _block(prompt, "ORIGINAL_EXAMPLES_TO_BASE_GENERATION_ON"),
     )
-    pairs = [(id_, entry["example"]) for entry in examples for id_ in entry["sample_ids"]]
+    pairs = [(entry["example_id"], entry) for entry in examples]
     return generator.write(pairs, strategy, seed=prompt, careful=_has_feedback(prompt))
 
 
 def _generate_from_errors(prompt: str) -> list[dict[str, str]]:
     examples = _block(prompt, "TRAINING_ERROR_EXAMPLES")
-    pairs = [(id_, entry["QUESTION/TASK"]) for entry in examples for id_ in entry["sample_ids"]]
+    pairs = [(entry["example_id"], entry["QUESTION/TASK"]) for entry in examples]
     return generator.write(pairs, None, seed=prompt, careful=_has_feedback(prompt))
 
 

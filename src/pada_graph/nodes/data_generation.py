@@ -30,10 +30,10 @@ from pada_graph.teacher.ask import ask_items
 
 
 class SampleReply(BaseModel):
-    """One generated sample: its id and the task's own fields (Figures 5 and 6)."""
+    """One generated sample: the example it starts from and the task's own fields (Figures 5 and 6)."""
 
     model_config = ConfigDict(extra="allow")
-    sample_id: str
+    based_on_example: str
 
 
 def plan_batches(state: PadaState, run: Run) -> PadaState:
@@ -105,7 +105,7 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
     attempt = state["attempt"] + 1 if "attempt" in state else 0
     seeds = state.get("seeds") or training_seeds(plan, run)
     done = {draft["sample_id"] for draft in state.get("kept", [])}
-    slots = {short_id(slot["sample_id"]): slot for slot in plan["slots"] if slot["sample_id"] not in done}
+    slots = {example_id(slot["sample_id"]): slot for slot in plan["slots"] if slot["sample_id"] not in done}
     strategy, feedback = state["strategy"], state.get("feedback", "")
 
     def prompt(ids: Sequence[str]) -> str:
@@ -113,7 +113,6 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
         common = {
             "examples": examples,
             "feedback": feedback,
-            "ids": ids,
             "count": len(ids),
             "fields": run.task.generated_fields,
         }
@@ -130,6 +129,7 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
         ids=list(slots),
         prompt=prompt,
         schema=SampleReply,
+        id_field="based_on_example",
         reasks=0,
     )
     rows = {seed["id"]: seed["row"] for seed in seeds}
@@ -154,9 +154,12 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
     return {"seeds": seeds, "attempt": attempt, "drafts": drafts}
 
 
-def short_id(sample_id: str) -> str:
-    """The id a prompt uses: the slot's number within its batch ("s3"), easy for a model to copy."""
-    return f"s{sample_id.rpartition('-')[2]}"
+def example_id(sample_id: str) -> str:
+    """What a prompt calls the example of a slot: "e3" for the batch's third.
+
+    A generator names its sample by the example: samples with ids of their own get numbered on by small models.
+    """
+    return f"e{sample_id.rpartition('-')[2]}"
 
 
 def training_seeds(plan: BatchPlan, run: Run) -> list[Seed]:
@@ -184,19 +187,16 @@ def strategy_text(strategy: Strategy) -> dict[str, object]:
 
 
 def _examples(run: Run, slots: dict[str, Slot], seeds: list[Seed]) -> list[dict[str, object]]:
-    """The batch's train rows, each with the ids of the samples to be written from it."""
-    examples: list[dict[str, object]] = []
-    for seed in seeds:
-        ids = [id_ for id_, slot in slots.items() if slot["seed_id"] == seed["id"]]
-        example = run.task.example(seed["row"])
-        if not ids:
-            continue
-        if seed["wrong_answer"] is None:
-            examples.append({"example": example, "sample_ids": ids})
-        else:
-            wrong = {"QUESTION/TASK": example, "STUDENT'S_WRONG_ANSWER": seed["wrong_answer"]}
-            examples.append({**wrong, "sample_ids": ids})
-    return examples
+    """One entry a sample to be written: its id first, then the train row it starts from."""
+    by_id = {seed["id"]: seed for seed in seeds}
+    return [_example(run, id_, by_id[slot["seed_id"]]) for id_, slot in slots.items()]
+
+
+def _example(run: Run, id_: str, seed: Seed) -> dict[str, object]:
+    example = run.task.example(seed["row"])
+    if seed["wrong_answer"] is None:
+        return {"example_id": id_, **example}
+    return {"example_id": id_, "QUESTION/TASK": example, "STUDENT'S_WRONG_ANSWER": seed["wrong_answer"]}
 
 
 def collect_batches(state: PadaState, run: Run) -> PadaState:

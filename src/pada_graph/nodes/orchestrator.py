@@ -6,7 +6,7 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pada_graph.data import load_splits
+from pada_graph.data import load_splits, overlap_notes
 from pada_graph.errors import InputError
 from pada_graph.nodes.evaluate import another_round, score_split
 from pada_graph.nodes.recorded_config import record_config
@@ -42,6 +42,7 @@ def initialize(state: PadaState, run: Run) -> PadaState:
     if not run.dir.path("data/manifest.json").exists():
         splits = load_splits(run.task, run.config.data)
         manifest = {split: run.dir.write_jsonl(f"data/{split}.jsonl", rows) for split, rows in splits.items()}
+        run.dir.write_jsonl("data/overlaps.jsonl", splits.overlaps)
         run.dir.write_json("data/manifest.json", manifest)
     run.emit("initialize", task=run.config.task, method=run.config.method, iterations=run.config.iterations)
     return {
@@ -52,6 +53,7 @@ def initialize(state: PadaState, run: Run) -> PadaState:
         "seed": run.config.seed,
         "iteration": 0,
         "stop_reason": "",
+        "notes": overlap_notes(run.dir.read_jsonl("data/overlaps.jsonl")),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pada_graph.nodes.data_generation import short_id, strategy_text
+from pada_graph.nodes.data_generation import example_id, strategy_text
 from pada_graph.nodes.guard import screen_drafts
 from pada_graph.nodes.run import Run
 from pada_graph.prompts import render
@@ -89,7 +89,7 @@ def _review(state: BatchState, run: Run, drafts: list[Draft]) -> dict[str, Revie
     """Ask the judge for its ratings; they are matched by id, and what stays unrated has no review."""
     plan, strategy = state["plan"], state["strategy"]
     originals = {seed["id"]: run.task.example(seed["row"]) for seed in state["seeds"]}
-    by_id = {short_id(draft["sample_id"]): draft for draft in drafts}
+    by_id = {f"s{number}": draft for number, draft in enumerate(drafts, start=1)}
 
     def prompt(ids: Sequence[str]) -> str:
         pairs = [
@@ -137,14 +137,16 @@ def _unrated(draft: Draft) -> Draft:
 def _feedback(drafts: list[Draft], reviews: dict[str, Review], threshold: float, run: Run) -> str:
     """What the next attempt is told: every fault, and the judge's words on every sample below the threshold.
 
-    A sample is named by its question, which the generator wrote itself: with ids in the feedback, models take those
-    for used up and invent new ones. What overlaps held-out rows is not repeated.
+    A sample is named by its example and its question, which the generator wrote itself; what overlaps held-out rows is
+    not repeated.
     """
     lines = []
     for draft in drafts:
         review = reviews.get(draft["sample_id"])
         quotable = draft["row"] is not None and draft["fate"] != "contaminated"
-        name = f"sample {_short(run.task.question(draft['row']))!r}" if quotable and draft["row"] else "a sample"
+        name = f"the sample based on {example_id(draft['sample_id'])}"
+        if quotable and draft["row"]:
+            name += f", {_short(run.task.question(draft['row']))!r}"
         if draft["fault"]:
             lines.append(f"{name}: unusable, {draft['fault']}")
         elif review and not review["score"] >= threshold:

@@ -25,7 +25,7 @@ class Gsm8k(Task):
     max_new_tokens = 512
     stop = ("Question:",)
     generated_fields: ClassVar[dict[str, str]] = {
-        "question": "the word problem; its answer is one number",
+        "question": "a new word problem, with other things and numbers than the example's; its answer is one number",
         "answer": 'the solution step by step, then a last line "#### N" where N is the final answer as a plain number',
     }
 

@@ -17,7 +17,7 @@ from pada_graph.teacher.replies import Parsed, fault, parse_objects
 
 T = TypeVar("T", bound=BaseModel)
 
-ID = "sample_id"
+SAMPLE_ID = "sample_id"
 
 
 @dataclass
@@ -40,9 +40,10 @@ def ask_items(
     ids: Sequence[str],
     prompt: Callable[[Sequence[str]], str],
     schema: type[T],
+    id_field: str = SAMPLE_ID,
     reasks: int = 2,
 ) -> Items[T]:
-    """Ask for an array with one object per id, each carrying "sample_id".
+    """Ask for an array with one object per id, each carrying it in `id_field`.
 
     Args:
         teacher: answers the prompts.
@@ -51,7 +52,8 @@ def ask_items(
         attempt: the regeneration round.
         ids: distinct ids; none, no call.
         prompt: renders the prompt for some of the ids.
-        schema: what one object must look like, beside its id.
+        schema: what one object must look like.
+        id_field: the field that holds the id.
         reasks: how often what is missing is asked again, with the missing ids alone, halved after a reply that met
             the token limit; 0 for the generator, whose malformed output counts as an attempt (2.3).
 
@@ -68,7 +70,7 @@ def ask_items(
             name = f"{item}/reask-{again}.{number}" if again else item
             text += _note(items.problems[sample] for sample in part) if again else ""
             reply = teacher.ask(role, text, item=name, attempt=attempt)
-            found, problems, parsed = read_items(reply, part, schema)
+            found, problems, parsed = read_items(reply, part, schema, id_field)
             items.replies += 1
             items.repaired += parsed.repaired
             items.found |= found
@@ -109,14 +111,16 @@ def ask_object(
     return None
 
 
-def read_items(reply: Reply, ids: Sequence[str], schema: type[T]) -> tuple[dict[str, T], dict[str, str], Parsed]:
+def read_items(
+    reply: Reply, ids: Sequence[str], schema: type[T], id_field: str = SAMPLE_ID
+) -> tuple[dict[str, T], dict[str, str], Parsed]:
     """Match a reply's objects with ids, as sets: (found, problems, parsed), position never counts."""
     parsed = parse_objects(reply)
     claims: dict[str, list[dict[str, Any]]] = {sample: [] for sample in ids}
     names = _names(ids)
     foreign = 0
-    for value in _unwrapped(parsed.objects):
-        sample = names.get(_normal(value.get(ID)))
+    for value in _unwrapped(parsed.objects, id_field):
+        sample = names.get(_normal(value.get(id_field)))
         if sample is None:
             foreign += 1
         elif value not in claims[sample]:
@@ -125,13 +129,15 @@ def read_items(reply: Reply, ids: Sequence[str], schema: type[T]) -> tuple[dict[
     problems: dict[str, str] = {}
     for sample, values in claims.items():
         if not values:
-            problems[sample] = parsed.problem or "no object of the reply has this sample_id" + (
+            problems[sample] = parsed.problem or f"no object of the reply has this {id_field}" + (
                 f" ({foreign} had an unknown one or none)" if foreign else ""
             )
         elif len(values) > 1:
-            problems[sample] = "several different objects of the reply have this sample_id"
+            problems[sample] = f"several different objects of the reply have this {id_field}"
         else:
-            checked, problem = _validate(values[0], schema, {ID: sample})  # the id as asked, however it was copied
+            checked, problem = _validate(
+                values[0], schema, {id_field: sample}
+            )  # the id as asked, however it was copied
             if checked is None:
                 problems[sample] = problem
             else:
@@ -168,12 +174,14 @@ def _validate(value: dict[str, Any], schema: type[T], known: Mapping[str, str] |
         return None, "; ".join(lines)
 
 
-def _unwrapped(objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unwrapped(objects: Sequence[dict[str, Any]], id_field: str = SAMPLE_ID) -> list[dict[str, Any]]:
     """Open {"samples": [...]}: an object without an id whose only list holds objects."""
     opened: list[dict[str, Any]] = []
     for value in objects:
         lists = [part for part in value.values() if isinstance(part, list)]
-        wrapper = ID not in value and len(lists) == 1 and lists[0] and all(isinstance(part, dict) for part in lists[0])
+        wrapper = (
+            id_field not in value and len(lists) == 1 and lists[0] and all(isinstance(part, dict) for part in lists[0])
+        )
         opened += lists[0] if wrapper else [value]
     return opened
 
