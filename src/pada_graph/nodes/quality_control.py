@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from pada_graph.nodes.data_generation import example_id, strategy_text
 from pada_graph.nodes.guard import screen_drafts
 from pada_graph.nodes.run import Run
+from pada_graph.nodes.verification import verify_answers
 from pada_graph.prompts import render
 from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
 from pada_graph.teacher.ask import ask_items
@@ -33,11 +34,14 @@ class PatternRating(Rating):
 def quality_control(state: BatchState, run: Run) -> BatchUpdate:
     """Assess one batch on adherence, utility and relevance, and say what to improve (A.4).
 
-    Drafts that repeat another row or a held-out one are faults before the judge is asked. The batch's score is the mean
-    over the samples asked for, an unusable one counting as the worst rating.
+    Drafts that repeat another row or a held-out one are faults before the judge is asked, and so are, if wanted, those
+    whose answer it does not arrive at. The batch's score is the mean over the samples asked for, an unusable one
+    counting as the worst rating.
     """
     quality = run.config.quality
     drafts = screen_drafts(state, run)
+    if quality.verify_answers and not run.task.proves_answers:
+        drafts = verify_answers(state, run, drafts)
     usable = [draft for draft in drafts if draft["row"] is not None and draft["fate"] == "ok"]
     reviews = _review(state, run, usable) if quality.enabled and usable else {}
     score: float | None = None

@@ -32,6 +32,7 @@ class Task(ABC):
     chance: ClassVar[float | None] = None  # accuracy of guessing
     max_new_tokens: ClassVar[int]
     stop: ClassVar[tuple[str, ...]] = ()
+    proves_answers: ClassVar[bool] = False  # `variant` has proved that an answer is right (HumanEval runs its tests)
     generated_fields: ClassVar[dict[str, str]]  # what the generator writes: field -> description for its prompt
 
     @abstractmethod

@@ -29,6 +29,7 @@ class HumanEval(Task):
     hub = ("openai/openai_humaneval", "openai_humaneval")
     pools: ClassVar[dict[Split, str]] = {"train": "test", "validation": "test", "test": "test"}
     max_new_tokens = 768
+    proves_answers = True
     generated_fields: ClassVar[dict[str, str]] = {
         "prompt": "Python source: the imports it needs, the signature, a docstring that says what is returned",
         "solution": "Python source: the function's body, indented by four spaces, that follows the prompt",
