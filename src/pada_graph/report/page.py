@@ -53,6 +53,7 @@ def build_report(run_dir: Path) -> Path:
         batches=sections.batch_rounds(run),
         fates=sections.FATES,
         samples=sections.samples(run),
+        overlaps=sections.overlaps(run),
         flips=sections.flips(run, metrics["best_iteration"]),
         config=yaml.safe_dump(sections.public_config(config), sort_keys=False, allow_unicode=True),
         versions=versions,
