@@ -1,6 +1,8 @@
 """`pada-graph score`: the tasks' own scorers for outputs made anywhere, one JSON line in, one verdict out."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pada_graph.errors import InputError
@@ -31,24 +33,30 @@ def score_lines(lines: Iterable[str], where: str, unsafe: bool = False) -> Itera
     Raises:
         InputError: a line is malformed, with `where` and its number; or humaneval finds no sandbox.
     """
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        place = f"{where}, line {number}"
-        record = json_object(line, place)
-        try:
-            name, output = text_field(record, "task"), record.get("output")
-            if name not in _GOLD:
-                raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
-            if not isinstance(output, str):
-                raise ValueError('field "output" must be a string')
-            if "gold" not in record:
-                raise ValueError('field "gold" is missing')
-            row = _GOLD[name](record["gold"])
-        except ValueError as error:
-            raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
-        verdict = get_task(name, unsafe=unsafe).score(output, row)
-        yield {"correct": verdict.correct, "parsed": verdict.parsed, "reason": verdict.reason}
+    checked = [_checked(line, f"{where}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+    def verdict(line: tuple[str, str, Row]) -> dict[str, Any]:
+        name, output, row = line
+        found = get_task(name, unsafe=unsafe).score(output, row)
+        return {"correct": found.correct, "parsed": found.parsed, "reason": found.reason}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # humaneval waits for programs to run
+        yield from pool.map(verdict, checked)
+
+
+def _checked(line: str, place: str) -> tuple[str, str, Row]:
+    record = json_object(line, place)
+    try:
+        name, output = text_field(record, "task"), record.get("output")
+        if name not in _GOLD:
+            raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
+        if not isinstance(output, str):
+            raise ValueError('field "output" must be a string')
+        if "gold" not in record:
+            raise ValueError('field "gold" is missing')
+        return name, output, _GOLD[name](record["gold"])
+    except ValueError as error:
+        raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
 
 
 def _endings(gold: Any) -> Row:
