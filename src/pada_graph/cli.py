@@ -73,8 +73,11 @@ def score(
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
-    for result in score_lines(lines, str(file), unsafe_code_execution):
-        typer.echo(json.dumps(result, ensure_ascii=False))
+    try:
+        for result in score_lines(lines, str(file), unsafe_code_execution):
+            typer.echo(json.dumps(result, ensure_ascii=False))
+    except StoppedError as error:  # nothing to resume here
+        raise InputError(str(error)) from error
 
 
 @app.command()

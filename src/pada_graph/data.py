@@ -11,7 +11,7 @@ another within a split stay and are reported.
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,12 +19,10 @@ from typing_extensions import TypedDict
 
 from pada_graph.config import Data
 from pada_graph.errors import InputError
-from pada_graph.near_duplicates import NearDuplicates
-from pada_graph.sources import json_object, pools_of, read_source
+from pada_graph.near_duplicates import NearDuplicates, Template
+from pada_graph.sources import pools_of, read_source
 from pada_graph.state import Row, Split
 from pada_graph.tasks.base import Task
-
-__all__ = ["Overlap", "Splits", "json_object", "load_splits", "overlap_notes"]
 
 _ORDER: tuple[Split, ...] = ("test", "validation", "train")  # of cutting: who comes later yields
 
@@ -77,10 +75,15 @@ def load_splits(task: Task, data: Data) -> Splits:
         _check_room(f"{data.source}: {file}", len(records), sharing)
         random.Random(data.seed).shuffle(records)
         pieces |= _dealt(records, sharing)
+    template = Template(task.question(record.row) for record in pieces["train"])
+
+    def question(record: _Record) -> str:
+        return template.without(task.question(record.row))
+
     chosen: dict[Split, list[_Record]] = {}
     overlaps: list[Overlap] = []
     for split in _ORDER:
-        chosen[split], found = _cut(task, split, sizes[split], pieces[split], chosen, drop=data.overlap == "drop")
+        chosen[split], found = _cut(question, split, sizes[split], pieces[split], chosen, drop=data.overlap == "drop")
         overlaps += found
     splits = Splits({split: [record.row for record in chosen[split]] for split in ("train", "validation", "test")})
     splits.overlaps = overlaps
@@ -132,7 +135,7 @@ def _check_room(where: str, rows: int, sizes: Mapping[Split, int]) -> None:
     fitting = ", ".join(f"data.{split}_size: {size}" for split, size in scaled.items())
     raise InputError(
         f"{where} has {rows} rows, but {' and '.join(f'{split} {size}' for split, size in sizes.items())} are asked for"
-        f"{f', {asked} in all' if len(sizes) > 1 else ''}. What fits: {fitting}."
+        f"{f', {asked} in all' if len(sizes) > 1 else ''}. What fits, at most: {fitting}."
     )
 
 
@@ -155,18 +158,23 @@ def _dealt(records: list[_Record], sizes: Mapping[Split, int]) -> dict[Split, li
 
 
 def _cut(
-    task: Task, split: Split, size: int, records: list[_Record], chosen: Mapping[Split, list[_Record]], drop: bool
+    question_of: Callable[[_Record], str],
+    split: Split,
+    size: int,
+    records: list[_Record],
+    chosen: Mapping[Split, list[_Record]],
+    drop: bool,
 ) -> tuple[list[_Record], list[Overlap]]:
     """Take the first `size` rows that overlap no split chosen before; what was left out or is repeated comes second."""
     earlier = {r.row["id"]: (other, r) for other, taken in chosen.items() for r in taken}
     groups: dict[str | None, str] = {record.group: id_ for id_, (_, record) in earlier.items() if record.group}
-    held_out = NearDuplicates((id_, task.question(record.row)) for id_, (_, record) in earlier.items())
+    held_out = NearDuplicates((id_, question_of(record)) for id_, (_, record) in earlier.items())
     own, by_id = NearDuplicates(), {record.row["id"]: record for record in records}
     piece: list[_Record] = []
     found: list[Overlap] = []
     repeated: list[Overlap] = []
     for record in records:
-        id_, question = record.row["id"], task.question(record.row)
+        id_, question = record.row["id"], question_of(record)
         if len(piece) == size:
             break
         if id_ in earlier:

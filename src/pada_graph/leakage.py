@@ -69,9 +69,9 @@ class LeakageGuard:
         return None if id_ is None else Hit("ngram", id_, 1.0)
 
     def _rephrased(self, texts: Sequence[str]) -> list[Hit | None]:
-        """For each text, the closest held-out row with the same numbers, if it is close enough."""
+        """For each text, the closest held-out row whose numbers agree, if it is close enough."""
         hits: list[Hit | None] = [None] * len(texts)
-        rivals = {place: rows for place, text in enumerate(texts) if (rows := self._rows.get(numbers(text)))}
+        rivals = {place: rows for place, text in enumerate(texts) if (rows := self._rivals(numbers(text)))}
         if rivals:
             vectors = self._embed([texts[place] for place in rivals])
             for (place, rows), vector in zip(rivals.items(), vectors, strict=True):
@@ -80,6 +80,10 @@ class LeakageGuard:
                 if cosines[best] >= COSINE:
                     hits[place] = Hit("embedding", self._ids[rows[best]], round(float(cosines[best]), 3))
         return hits
+
+    def _rivals(self, values: tuple[str, ...]) -> list[int]:
+        """Rows with these numbers, or with none: a number that a copy adds to such a row changes nothing."""
+        return self._rows.get(values, []) + (self._rows.get((), []) if values else [])
 
 
 class OverlapIndex:
@@ -92,7 +96,11 @@ class OverlapIndex:
         known = {gram for text in common for gram in self._grams(normalise(text).split())}
         self._numbers = {id_: set(numbers(text)) for id_, text in held_out.items()}
         self._whole = {" ".join(w): id_ for id_, w in words.items()}
-        self._index = {gram: id_ for id_, w in words.items() for gram in self._grams(w) if gram not in known}
+        self._index: dict[str, list[str]] = {}
+        for id_, w in words.items():
+            for gram in self._grams(w):
+                if gram not in known:
+                    self._index.setdefault(gram, []).append(id_)
 
     def find(self, text: str) -> str | None:
         """Id of a held-out row that `text` repeats, or None.
@@ -118,8 +126,7 @@ class OverlapIndex:
         if (id_ := self._whole.get(" ".join(words))) is not None:
             yield " ".join(words), id_
         for gram in self._grams(words):
-            if (id_ := self._index.get(gram)) is not None:
-                yield gram, id_
+            yield from ((gram, id_) for id_ in self._index.get(gram, ()))
 
     def _grams(self, words: Sequence[str]) -> Iterable[str]:
         return (" ".join(words[i : i + self.n]) for i in range(len(words) - self.n + 1))

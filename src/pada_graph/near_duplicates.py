@@ -8,7 +8,8 @@ counts.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -67,6 +68,32 @@ def _plain(number: str) -> str:
         return str(_VALUES[number] or "")
     whole, point, fraction = number.replace(",", "").partition(".")
     return f"{whole.lstrip('0')}{point}{fraction}".rstrip("0").rstrip(".") if point else whole.lstrip("0")
+
+
+class Template:
+    """What most rows of a data set say alike, an instruction or worked examples: it makes no row this row."""
+
+    def __init__(self, texts: Iterable[str]):
+        """Learn it from the rows' `texts`: runs of `_TEMPLATE_RUN` words that more than half of them share."""
+        rows = [text.split() for text in texts]
+        counts = Counter(run for words in rows for run in set(_runs(words)))
+        self._shared = {run for run, count in counts.items() if count > max(2, len(rows) / 2)}
+
+    def without(self, text: str) -> str:
+        """The text's own words; the whole text where it has none."""
+        words = text.split()
+        shared = [False] * len(words)
+        for start, run in enumerate(_runs(words) if self._shared else ()):
+            if run in self._shared:
+                shared[start : start + _TEMPLATE_RUN] = [True] * _TEMPLATE_RUN
+        return " ".join(word for word, same in zip(words, shared, strict=True) if not same) or text
+
+
+_TEMPLATE_RUN = 8  # words
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[i : i + _TEMPLATE_RUN]) for i in range(len(words) - _TEMPLATE_RUN + 1))
 
 
 @dataclass(frozen=True)

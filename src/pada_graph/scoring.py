@@ -1,6 +1,5 @@
 """`pada-graph score`: the tasks' own scorers for outputs made anywhere, one JSON line in, one verdict out."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +8,7 @@ from pada_graph.errors import InputError
 from pada_graph.sources import json_object
 from pada_graph.state import Row
 from pada_graph.tasks import get_task
-from pada_graph.tasks.base import text_field
+from pada_graph.tasks.base import AT_ONCE, text_field
 from pada_graph.tasks.choice import LETTERS, letter_field, texts_field
 from pada_graph.tasks.gsm8k import Gsm8k
 
@@ -40,7 +39,7 @@ def score_lines(lines: Iterable[str], where: str, unsafe: bool = False) -> Itera
         found = get_task(name, unsafe=unsafe).score(output, row)
         return {"correct": found.correct, "parsed": found.parsed, "reason": found.reason}
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # humaneval waits for programs to run
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # humaneval waits for programs to run
         yield from pool.map(verdict, checked)
 
 

@@ -164,6 +164,72 @@ def test_a_planted_string_reaches_no_generator_and_no_training_file(sums, tmp_pa
     assert kinds["strategy", "ngram"] == 1 and kinds["sample", "ngram"] >= 4
 
 
+def test_a_planted_answer_reaches_no_generator_and_no_training_file(sums, tmp_path):
+    """New questions with held-out answers, and answers that the task refuses and quotes in its fault."""
+    for split in ("validation", "test"):
+        write(sums / f"{split}.jsonl", [{**row, "answer": f"{CANARY} 7"} for row in jsonl(sums / f"{split}.jsonl")])
+    fine = f"{CANARY} 7"
+
+    def leak(role, item, attempt, text):
+        samples = json.loads(text)
+        if role == "generator" and attempt < 3:
+            samples[0]["answer"] = fine
+            samples[-1]["answer"] = ["list", CANARY]
+        return json.dumps(samples)
+
+    teacher = FakeTeacher(mangle=leak)
+    settings = config(sums, quality={"max_regenerations": 3}, patterns={"analysis_batch": 4})
+    metrics = run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    shown = [prompt for role, _, _, prompt in teacher.prompts if role != "analyst"]
+    assert any("too close to well-known text" in prompt for prompt in shown)
+    assert not [prompt for prompt in shown if CANARY in normalise(prompt)]
+    trained = sorted((tmp_path / "run").glob("iteration_*/train.jsonl"))
+    assert len(trained) == 2 and not [path for path in trained if CANARY in normalise(path.read_text())]
+    assert metrics["accounting"]["accepted"] == 10
+
+
+def test_a_fault_that_quotes_a_held_out_answer_is_not_passed_on(sums, tmp_path):
+    secret = f"{CANARY} 7"
+    for split in ("validation", "test"):
+        rows = jsonl(sums / f"{split}.jsonl")
+        write(sums / f"{split}.jsonl", [{**row, "prompt": f"{row['prompt']} {CANARY}."} for row in rows])
+
+    def invalid(role, item, attempt, text):
+        samples = json.loads(text)
+        if role == "generator" and attempt == 0:
+            samples[0]["answer"] = secret  # not a number: the task's message quotes it
+        return json.dumps(samples)
+
+    teacher = FakeTeacher(mangle=invalid, rating=lambda item, attempt: 5.0 if attempt == 0 else 9.0)
+    settings = config(sums, quality={}, patterns={"analysis_batch": 4})
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"match": "number"})})
+    run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    retries = [prompt for role, _, attempt, prompt in teacher.prompts if role == "generator" and attempt == 1]
+    assert retries and all("too close to well-known text" in prompt for prompt in retries)
+    assert not [prompt for prompt in retries if CANARY in normalise(prompt)]
+
+
+def test_an_instruction_that_every_row_repeats_is_no_overlap(sums, tmp_path):
+    """A user's own rows often begin with the same hundred words and end with the same form of answer."""
+    before = " ".join(f"instruction{number}" for number in range(100))
+    after = "Think about it step by step and then give the answer as a plain number."
+    for split in ("train", "validation", "test"):
+        rows = jsonl(sums / f"{split}.jsonl")
+        write(sums / f"{split}.jsonl", [{**row, "prompt": f"{before}\n{row['prompt']}\n{after}"} for row in rows])
+
+    def in_form(role, item, attempt, text):
+        samples = json.loads(text)
+        if role == "generator":
+            samples = [{**sample, "prompt": f"{before}\n{sample['prompt']}\n{after}"} for sample in samples]
+        return json.dumps(samples)
+
+    teacher = FakeTeacher(mangle=in_form)
+    metrics = run(config(sums), tmp_path / "run", services=fake_services(teacher=teacher, embedder=BagOfWords()))
+    assert metrics["accounting"]["accepted"] == metrics["accounting"]["requested"] == 10
+    assert jsonl(tmp_path / "run/data/overlaps.jsonl") == []
+    assert jsonl(tmp_path / "run/iteration_1/overlaps.jsonl") == []
+
+
 def test_a_strategy_that_rephrases_a_held_out_row_is_dropped(sums, tmp_path):
     secret = jsonl(sums / "test.jsonl")[3]["prompt"]
 
@@ -248,7 +314,7 @@ def test_the_test_split_is_opened_by_the_final_evaluation_and_the_guard_alone(su
 def uncached(self: Rows, directory: RunDir, task) -> None:
     """Rows that read a split anew each time, so that every reader shows."""
     self._dir, self._task = directory, task
-    self._lock, self._guard, self._known = threading.Lock(), None, {}
+    self._lock, self._guard, self._prose, self._whole, self._known = threading.Lock(), None, None, None, {}
     self.split = self._read
 
 

@@ -211,8 +211,14 @@ def test_a_directory_given_twice_is_refused(tmp_path):
         (lambda root: (root / "metrics.json").unlink(), "not finished"),
         (lambda root: (root / "metrics.json").write_text("[]"), "names no best_iteration"),
         (lambda root: (root / "metrics.json").write_text('{"best_iteration": 2}'), "iteration_2"),
-        (lambda root: (root / "untuned/predictions_test.jsonl").write_text("[]\n"), "line 1 is no JSON object"),
-        (lambda root: (root / "untuned/predictions_test.jsonl").write_text('{"id": "x"}\n'), "line 1 lacks correct"),
+        (
+            lambda root: (root / "untuned/predictions_test.jsonl").write_text("[]\n"),
+            "line 1, the line: Input should be",
+        ),
+        (
+            lambda root: (root / "untuned/predictions_test.jsonl").write_text('{"id": "x"}\n'),
+            "line 1, prompt: Field required",
+        ),
         (lambda root: (root / "untuned/predictions_test.jsonl").write_text(""), "holds no items"),
     ],
 )

@@ -239,11 +239,11 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 @pytest.mark.parametrize(
     ("task", "sizes", "fix"),
     [
-        (ArcChallenge(), (1200, 290, 500), "train has 1119 rows, but train 1200 are asked for. What fits: "
+        (ArcChallenge(), (1200, 290, 500), "train has 1119 rows, but train 1200 are asked for. What fits, at most: "
          "data.train_size: 1119."),
         (ArcChallenge(), (1000, 299, 500), "Set data.validation_size: 298."),
-        (HumanEval(), (1000, 500, 500), "2000 in all. What fits: data.test_size: 41, data.validation_size: 41, "
-         "data.train_size: 82."),
+        (HumanEval(), (1000, 500, 500), "2000 in all. What fits, at most: data.test_size: 41, "
+         "data.validation_size: 41, data.train_size: 82."),
         (HumanEval(), (100, 32, 32), "Set data.train_size: 99."),
     ],
 )  # fmt: skip
@@ -355,7 +355,7 @@ def test_missing_folders_and_files_are_named_with_the_fix(folder, tmp_path):
 
 def test_a_size_beyond_the_file_names_the_size_that_fits(folder):
     message = _error(folder, train_size=11)
-    assert "train has 10 rows, but train 11 are asked for. What fits: data.train_size: 10." in message
+    assert "train has 10 rows, but train 11 are asked for. What fits, at most: data.train_size: 10." in message
     assert load_splits(Jsonl(), Data(source=folder, **_sizes(train=10)))["train"]
 
 
@@ -363,7 +363,7 @@ def test_sizes_beyond_a_shared_file_get_sizes_that_fit(tmp_path):
     source = _write(tmp_path, train=_gsm("t", 10), test=_gsm("e", 2))
     message = _error(source, Gsm8k(), train_size=20, validation_size=10)
     assert "30 in all" in message
-    assert "What fits: data.validation_size: 3, data.train_size: 7" in message
+    assert "What fits, at most: data.validation_size: 3, data.train_size: 7" in message
     assert load_splits(Gsm8k(), Data(source=source, **_sizes(train=7, validation=3)))
 
 

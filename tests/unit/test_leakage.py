@@ -97,11 +97,12 @@ def test_other_numbers_make_another_question_however_close_the_embedding():
 
 def test_held_out_rows_are_embedded_once_and_a_batch_in_one_call_without_those_of_other_numbers():
     calls = []
-    guard = LeakageGuard(TOPICS, [], lambda texts: calls.append(len(texts)) or by_topic(texts))
+    numbered = {"a": "How many are 44 eggs and 3 hens?", "b": "How many eggs make 45?"}
+    guard = LeakageGuard(numbered, [], lambda texts: calls.append(len(texts)) or by_topic(texts))
     guard.check(["Why?", "What are 45 eggs?", "What are 44 eggs?"])
     guard.check(["What are 44 eggs?"])
     guard.check([])
-    assert calls == [2, 2]
+    assert calls == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -153,3 +154,20 @@ def test_measured_recall_and_precision_on_rephrasings_hold():
     precision = sum(pair["leak"] for pair in hits) / len(hits)
     assert recall >= 0.92 and precision >= 0.96
     assert not [pair for pair in hits if pair["kind"] == "new numbers"]
+
+
+def test_words_in_a_row_belong_to_every_row_that_has_them():
+    alike = "A baker sells seven kinds of bread in her small shop and wants to know about {} loaves"
+    index = OverlapIndex({"a": alike.format(12), "b": alike.format(31)}, [])
+    assert index.find(alike.format(12)) == "a"
+    assert index.find(alike.format(31)) == "b"
+
+
+def test_a_number_added_to_a_copy_of_a_row_without_numbers_changes_nothing():
+    class Same:
+        def __call__(self, texts):
+            return np.ones((len(texts), 1), dtype=np.float32)
+
+    guard = LeakageGuard({"a": "Which process forms dew on cold grass?"}, [], Same())
+    (hit,) = guard.check(["In 2024, how does dew come about on grass that is cold?"])
+    assert hit is not None and (hit.kind, hit.id) == ("embedding", "a")

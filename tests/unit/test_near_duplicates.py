@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Indel
 
-from pada_graph.near_duplicates import SIMILARITY, NearDuplicates, normalise, numbers
+from pada_graph.near_duplicates import SIMILARITY, NearDuplicates, Template, normalise, numbers
 
 QUESTION = "Ann had 45 eggs in her basket and gave 12 of them to Ben. How many eggs are left in the basket?"
 
@@ -105,3 +105,31 @@ def test_ten_thousand_rows_of_a_few_forms_take_seconds():
         index.add(str(number), row)
     assert time.process_time() - start < 15
     assert 0 < matches < 300
+
+
+def test_what_most_rows_say_alike_is_no_part_of_a_row():
+    instruction = "Read the review below and say whether its writer liked the film or not."
+    template = Template(
+        f"{instruction} Review {number}: {words}" for number, words in enumerate(("good", "bad", "dull"))
+    )
+    assert template.without(f"{instruction} Review 9: a quiet film") == "9: a quiet film"  # all say "Review"
+    assert template.without("a quiet film") == "a quiet film"
+    assert template.without(instruction) == instruction  # nothing else in it
+
+
+def test_rows_that_share_little_have_no_template():
+    texts = [f"row {number} has its own words {'abcdefgh'[number]}" for number in range(8)]
+    template = Template(texts)
+    assert [template.without(text) for text in texts] == texts
+
+
+def test_a_long_common_instruction_keeps_the_search_quick():
+    instruction = " ".join(f"word{number}" for number in range(150))
+    rows = [f"{instruction} " + " ".join(f"own{row}x{place}" for place in range(50)) for row in range(2000)]
+    template = Template(rows)
+    index = NearDuplicates()
+    begin = time.perf_counter()
+    for row, text in enumerate(rows):
+        assert index.find(template.without(text)) is None
+        index.add(str(row), template.without(text))
+    assert time.perf_counter() - begin < 10

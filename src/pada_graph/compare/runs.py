@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from pada_graph.config import RunConfig, parse_config
 from pada_graph.errors import InputError
 from pada_graph.nodes.recorded_config import CONFIG, changed_keys
@@ -68,15 +70,14 @@ def load_run(root: Path) -> FinishedRun:
 
 def _predictions(directory: RunDir, iteration: int | None) -> list[Prediction]:
     name = f"{directory.iteration(iteration)}/predictions_test.jsonl"
-    rows: list[Prediction] = directory.read_jsonl(name)
-    wanted = Prediction.__annotations__.keys()
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or (missing := sorted(wanted - row.keys())):
-            what = f"lacks {', '.join(missing)}" if isinstance(row, dict) else "is no JSON object"
-            raise InputError(
-                f"{directory.path(name)}: line {number} {what}: damaged, or written by another version. "
-                "Run it again in a new --run-dir."
-            )
+    try:
+        rows = TypeAdapter(list[Prediction]).validate_python(directory.read_jsonl(name), strict=True)
+    except ValidationError as error:
+        number, *field = error.errors()[0]["loc"]
+        raise InputError(
+            f"{directory.path(name)}: line {int(number) + 1}, {'.'.join(map(str, field)) or 'the line'}: "
+            f"{error.errors()[0]['msg']}: damaged, or written by another version. Run it again in a new --run-dir."
+        ) from error
     if len(_items(rows)) < max(1, len(rows)):
         raise InputError(f"{directory.path(name)}: holds no items, or one id twice: damaged.")
     return rows

@@ -1,7 +1,6 @@
 """Sample-level evaluation (A.1; Algorithm 1, lines 6 and 7): E = {(x, y, y-hat) | Fail(y-hat, y, x)}."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pada_graph.nodes.run import Run
 from pada_graph.services import Completion
 from pada_graph.state import Evaluation, PadaState, Prediction, Row, Split
 from pada_graph.stats import score
+from pada_graph.tasks.base import AT_ONCE
 
 
 def evaluate(state: PadaState, run: Run) -> PadaState:
@@ -71,12 +71,11 @@ def _predict(run: Run, iteration: int | None, split: Split, rows: list[Row], par
 
 def _judged(run: Run, rows: list[Row], completions: Iterator[Completion]) -> Iterator[Prediction]:
     """Score completions as they come, several at once where scoring waits for programs to run (HumanEval)."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         waiting: deque[Future[Prediction]] = deque()
         for completion in completions:
             waiting.append(pool.submit(_judge, run, rows[completion.index], completion))
-            while waiting[0].done() or len(waiting) > 4 * workers:
+            while waiting[0].done() or len(waiting) > 4 * AT_ONCE:
                 yield waiting.popleft().result()
                 if not waiting:
                     break
@@ -100,11 +99,16 @@ def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
 
 
 def _read_partial(path: Path) -> list[Prediction]:
-    """The whole lines of an unfinished predictions file; a torn last line is cut off."""
+    """The whole lines of an unfinished predictions file; what follows a torn or damaged one is cut off."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    return [json.loads(line) for line in whole.split("\n")[:-1]]
+    predictions: list[Prediction] = []
+    whole = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        try:
+            predictions.append(json.loads(line))
+        except ValueError:
+            break
+        whole.append(f"{line}\n")
+    path.write_text("".join(whole), encoding="utf-8")
+    return predictions

@@ -38,11 +38,14 @@ class Overlap(TypedDict):
 def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
     """Mark the drafts that repeat training data or one another, or that give a validation or test row away."""
     iteration = state["plan"]["iteration"]
-    questions = {d["sample_id"]: run.task.question(d["row"]) for d in state["drafts"] if d["row"] is not None}
+    questions = {d["sample_id"]: run.rows.question(d["row"]) for d in state["drafts"] if d["row"] is not None}
     hits = dict(zip(questions, run.guard.check(list(questions.values())), strict=True))
+    for draft in state["drafts"]:  # a new question may still come with a held-out answer
+        if draft["row"] is not None and (id_ := run.rows.held_out_rows.find_quoted(run.rows.whole(draft["row"]))):
+            hits[draft["sample_id"]] = Hit("ngram", id_, 1.0)
     known, train = run.known(iteration), {row["id"] for row in run.rows.split("train")}
     batch = NearDuplicates(
-        (d["sample_id"], run.task.question(d["row"])) for d in state.get("kept", []) if d["row"] is not None
+        (d["sample_id"], run.rows.question(d["row"])) for d in state.get("kept", []) if d["row"] is not None
     )
     screened: list[Draft] = []
     overlaps: list[Overlap] = []
@@ -71,6 +74,11 @@ def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
     return screened
 
 
+def quotable(text: str, run: Run) -> str:
+    """The text as a generator may be told it: not if it quotes a validation or test row."""
+    return TOO_CLOSE if run.rows.held_out_text.find_quoted(text) else text
+
+
 def gives_away(text: str, iteration: int, pattern_id: str, run: Run) -> bool:
     """Whether a strategy quotes or rephrases a validation or test row, sentence by sentence."""
     hit = run.guard.check_prose(text)
@@ -92,8 +100,8 @@ def close_round(
     known, fresh = run.known(iteration), NearDuplicates()
     late: list[Overlap] = []
     for sample in samples:
-        question = run.task.question(sample["row"])
-        if match := known.find(question) or fresh.find(question):
+        question = run.rows.question(sample["row"])
+        if match := known.find(question) or fresh.find(question):  # what is known already was stopped in its batch
             attempt = sample["attempts"] - 1
             late.append(_overlap(iteration, sample["id"], attempt, "round", match.id, match.similarity))
         else:

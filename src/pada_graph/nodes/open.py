@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from pada_graph.config import ROLES, Models, RunConfig, parse_config
-from pada_graph.nodes.recorded_config import CONFIG
+from pada_graph.nodes.recorded_config import CONFIG, record_environment
 from pada_graph.nodes.run import Rows, Run
 from pada_graph.rundir import RunDir
 from pada_graph.services import Services, default_services
@@ -46,7 +46,10 @@ def open_run(
             root = Path(moved or state["run_dir"])
         if root.resolve() not in _open:
             stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
-            _open[root.resolve()] = _make(_with_keys(stored, context), root, services)
+            run = _make(_with_keys(stored, context), root, services)
+            run.task.check()
+            record_environment(run.dir, run.task.environment())
+            _open[root.resolve()] = run
         run = _open[root.resolve()]
     return dataclasses.replace(run, stream=runtime.stream_writer)
 
@@ -58,13 +61,14 @@ def close_run(root: Path) -> None:
 
 
 def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
-    """The stored configuration, with the API keys it leaves out taken from the context's models of the same ids."""
+    """The stored configuration, with what every session gives anew: API keys, and the risk of running code."""
     models = {}
     for role in ROLES:
         kept, given = getattr(stored.models, role), getattr(context.models, role)
         keys = {name: value for name, value in (given.model_extra or {}).items() if is_secret(name)}
         models[role] = kept.model_copy(update=keys) if given.model == kept.model else kept
-    return stored.model_copy(update={"models": Models(**models)})
+    update = {"models": Models(**models), "unsafe_code_execution": context.unsafe_code_execution}
+    return stored.model_copy(update=update)
 
 
 def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:

@@ -87,7 +87,7 @@ def analyze_errors(state: FailureBatch, run: Run) -> AnalysisUpdate:
         for id_, reply in sorted(answer.found.items(), key=lambda pair: list(failures).index(pair[0]))
     ]
     run.emit("analyze_errors", iteration=iteration, analysed=len(analyses), failures=len(failures), **run.spent())
-    notes = [f"{item}: no analysis of {failures[id_]['id']}: {why}" for id_, why in answer.problems.items()]
+    notes = [f"{item}: no analysis of {id_}: {why}" for id_, why in answer.problems.items()]
     return {"analyses": analyses, "notes": notes}
 
 

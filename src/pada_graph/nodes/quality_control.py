@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from pada_graph.nodes.data_generation import example_id, strategy_text
-from pada_graph.nodes.guard import screen_drafts
+from pada_graph.nodes.guard import quotable, screen_drafts
 from pada_graph.nodes.run import Run
 from pada_graph.nodes.verification import verify_answers
 from pada_graph.prompts import render
 from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
 from pada_graph.teacher.ask import ask_items
 
-QUOTED = 120  # characters of a sample's question in the feedback
+QUOTED = 200  # characters of a sample's question, or of a fault, in the feedback
 WORST = 1.0  # the rating of a sample that could not be used at all
 
 
@@ -147,14 +147,13 @@ def _feedback(drafts: list[Draft], reviews: dict[str, Review], threshold: float,
     lines = []
     for draft in drafts:
         review = reviews.get(draft["sample_id"])
-        quotable = draft["row"] is not None and draft["fate"] != "contaminated"
         name = f"the sample based on {example_id(draft['sample_id'])}"
-        if quotable and draft["row"]:
+        if draft["row"] is not None and draft["fate"] != "contaminated":
             name += f", {_short(run.task.question(draft['row']))!r}"
         if draft["fault"]:
-            lines.append(f"{name}: unusable, {draft['fault']}")
+            lines.append(f"{name}: unusable, {quotable(_short(draft['fault']), run)}")
         elif review and not review["score"] >= threshold:
-            lines.append(f"{name}: rated {review['score']:.1f} of 10. {review['feedback']}")
+            lines.append(f"{name}: rated {review['score']:.1f} of 10. {quotable(review['feedback'], run)}")
     return "\n".join(dict.fromkeys(lines))
 
 

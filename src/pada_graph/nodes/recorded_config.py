@@ -38,6 +38,13 @@ def record_config(directory: RunDir, config: RunConfig) -> None:
     directory.write_json(CONFIG, new)
 
 
+def record_environment(directory: RunDir, how: Mapping[str, str]) -> None:
+    """Add what this session does otherwise than earlier ones to environment.json (HumanEval: another sandbox)."""
+    known = directory.read_json("environment.json") if how else {}
+    if new := {key: f"{known[key]}, later {value}" for key, value in how.items() if value not in known[key]}:
+        directory.write_json("environment.json", {**known, **new})
+
+
 def _used_roles(directory: RunDir) -> Mapping[Role, Usage]:
     journal = Journal(directory.path("teacher_calls.sqlite"))
     try:
@@ -48,7 +55,9 @@ def _used_roles(directory: RunDir) -> Mapping[Role, Usage]:
 
 def _may_change(key: str, used: Mapping[Role, Usage]) -> bool:
     section, role, name, *_ = [*key.split("."), "", ""]
-    return section == "limits" or (section == "models" and (role not in used or name in TRANSPORT))
+    return section in ("limits", "unsafe_code_execution") or (
+        section == "models" and (role not in used or name in TRANSPORT)
+    )
 
 
 def redacted(config: dict[str, Any]) -> dict[str, Any]:

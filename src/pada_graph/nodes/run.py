@@ -1,7 +1,7 @@
 """What a node may use besides its state: the run it belongs to.
 
 Who reads which split is settled here. Training and generation see "train", pattern analysis "validation"; "test" is
-read twice: by `finalize`, which scores it once at the end, and by the leakage guard (`Rows.guard`, `held_out_text`),
+read twice: by `finalize`, which scores it once at the end, and by the leakage guard (`Rows.guard`, `held_out_*`),
 which gives nothing of it away but that a text is too close to it.
 """
 
@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
-from pada_graph.leakage import SHORTEST, Embed, LeakageGuard, OverlapIndex
-from pada_graph.near_duplicates import NearDuplicates
+from pada_graph.leakage import LONGEST, SHORTEST, Embed, LeakageGuard, OverlapIndex
+from pada_graph.near_duplicates import NearDuplicates, Template
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
 from pada_graph.state import Row, Sample, Split
@@ -33,8 +33,14 @@ class Rows:
         self._dir, self._task = directory, task
         self._lock = threading.Lock()  # batches run in parallel; what they share is made once
         self._guard: LeakageGuard | None = None
+        self._prose: OverlapIndex | None = None
+        self._whole: OverlapIndex | None = None
         self._known: dict[tuple[str, ...], NearDuplicates] = {}
         self.split = cache(self._read)
+
+    @cached_property
+    def _template(self) -> Template:
+        return Template(map(self._task.question, self.split("train")))
 
     def _read(self, split: Split) -> list[Row]:
         name = f"data/{split}.jsonl"
@@ -49,14 +55,34 @@ class Rows:
         """Index of the validation and test questions, embedded once per process."""
         with self._lock:
             if self._guard is None:
-                train = map(self._task.question, self.split("train"))
-                self._guard = LeakageGuard(self._held_out(self._task.question), train, embed)
+                train = map(self.question, self.split("train"))
+                self._guard = LeakageGuard(self._held_out(self.question), train, embed)
             return self._guard
 
-    @cached_property
+    @property
     def held_out_text(self) -> OverlapIndex:
-        """Index of all that validation and test rows say: prompts, passages, answers. For texts that may quote them."""
-        return OverlapIndex(self._held_out(self._text), map(self._text, self.split("train")), SHORTEST)
+        """Index of all that validation and test rows say: prompts, passages, answers. For prose that may quote them."""
+        with self._lock:
+            if self._prose is None:
+                self._prose = OverlapIndex(self._held_out(self._text), map(self._text, self.split("train")), SHORTEST)
+            return self._prose
+
+    @property
+    def held_out_rows(self) -> OverlapIndex:
+        """Index of the held-out rows' questions and targets, for whole rows that may quote them."""
+        with self._lock:
+            if self._whole is None:
+                train = map(self.whole, self.split("train"))
+                self._whole = OverlapIndex(self._held_out(self.whole), train, LONGEST)
+            return self._whole
+
+    def question(self, row: Row) -> str:
+        """What makes a row this row: its question, without what most of D_train's say alike."""
+        return self._template.without(self._task.question(row))
+
+    def whole(self, row: Row) -> str:
+        """Question and target: all that is trained of a row but for the template and the passage."""
+        return f"{self.question(row)}\n{self._task.target(row)}"
 
     def _held_out(self, text: Callable[[Row], str]) -> dict[str, str]:
         return {row["id"]: text(row) for split in HELD_OUT for row in self.split(split)}
@@ -74,7 +100,7 @@ class Rows:
             if key not in self._known:
                 samples: list[Sample] = [sample for name in accepted for sample in self._dir.read_jsonl(name)]
                 rows = [*self.split("train"), *(sample["row"] for sample in samples)]
-                self._known[key] = NearDuplicates((row["id"], self._task.question(row)) for row in rows)
+                self._known[key] = NearDuplicates((row["id"], self.question(row)) for row in rows)
             return self._known[key]
 
 

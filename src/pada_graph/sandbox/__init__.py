@@ -103,7 +103,10 @@ def sandbox_mode(unsafe: bool = False) -> str:
     """
     fault = _probe()
     if fault and not unsafe:
-        raise InputError(f"Generated code runs only in a sandbox, and {fault}")
+        raise InputError(
+            f"HumanEval runs generated code, which is done only in a sandbox, and {fault} "
+            "--unsafe-code-execution runs it without one: it can then do anything you can."
+        )
     return NO_SANDBOX if fault else BUBBLEWRAP
 
 
@@ -189,16 +192,19 @@ def _guest(job: dict[str, Any], channels: tuple[socket.socket, ...], isolated: b
             command, folder = bubblewrap.command(syscalls), "/"
         else:
             command, folder = [sys.executable], stack.enter_context(tempfile.TemporaryDirectory())
-        process = subprocess.Popen(
-            [*command, "-I", "-S", "-c", _guest_source()],
-            stdin=stdin,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            pass_fds=inherited,
-            env=_ENVIRONMENT,
-            cwd=folder,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                [*command, "-I", "-S", "-c", _guest_source()],
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=inherited,
+                env=_ENVIRONMENT,
+                cwd=folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StoppedError(f"the sandbox does not start here ({error}).") from error
         guest = _Guest(process, stderr)
         try:
             yield guest

@@ -4,12 +4,15 @@
 evaluation and for synthetic data, so that format never drifts.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pada_graph.state import Row, Split
+
+AT_ONCE = min(4, os.cpu_count() or 1)  # verdicts at a time: programs have a wall clock, and share the machine
 
 
 @dataclass(frozen=True)

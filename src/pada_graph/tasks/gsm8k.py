@@ -52,7 +52,7 @@ class Gsm8k(Task):
         Raises:
             ValueError: as `parse`, or the answer is a number without its steps.
         """
-        *steps, last = text_field(fields, "answer").strip().replace("**", "").splitlines()
+        *steps, last = text_field(fields, "answer").strip().replace("**", "").splitlines() or [""]
         stated = re.fullmatch(r"(?i)\s*(?:the )?(?:final )?answer(?: is:?|:)\s*(.+)", last)
         if stated and exact_number(stated[1]) is not None:
             last = f"#### {stated[1]}"
