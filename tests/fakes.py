@@ -79,6 +79,9 @@ class FakeTeacher:
             examples = blocks[0] if "TRAINING_ERROR" in prompt else blocks[1]
             ids = [example["example_id"] for example in examples]
             return [{"based_on_example": id_, **new_problem(f"{item}/{attempt}/{id_}")} for id_ in ids]
+        if prompt.startswith("Please answer"):
+            sums = {q["sample_id"]: re.findall(r"\d+", q["question"])[-2:] for q in blocks[0]}
+            return [{"sample_id": id_, "answer": str(int(a) + int(b))} for id_, (a, b) in sums.items()]
         value = self.rating(item, attempt)
         return [
             {

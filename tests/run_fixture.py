@@ -25,6 +25,22 @@ def write_run(root: Path, rounds: int = 2, finished: bool = True) -> Path:
     sizes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
     for split, size in sizes.items():
         run.write_jsonl(f"data/{split}.jsonl", [_row(split, index) for index in range(size)])
+    run.write_jsonl(
+        "data/overlaps.jsonl",
+        [
+            {
+                "split": "train",
+                "id": HOSTILE,
+                "place": "train.jsonl, line 3",
+                "with_split": "test",
+                "with_id": "test-9",
+                "with_place": "test.jsonl, line 9",
+                "kind": "question",
+                "similarity": 0.93,
+                "dropped": True,
+            }
+        ],
+    )
     scores: dict[int | None, dict[str, Any]] = {}
     for iteration in (None, *range(rounds + 1)):
         scores[iteration] = {}
@@ -87,6 +103,8 @@ def _prediction(split: str, index: int, iteration: int | None) -> dict[str, Any]
         "parsed": None if unreadable else output.split()[0],
         "reason": "" if correct else "no number found" if unreadable else f"{index} is not {row['answer']}",
         "truncated": unreadable and index % 20 == 0,
+        "measures": {"strict": float(correct)},
+        "group": None,
     }
 
 
@@ -109,6 +127,21 @@ def _training_log(run: RunDir, iteration: int) -> None:
 
 def _round(run: RunDir, iteration: int) -> None:
     folder = f"iteration_{iteration}"
+    run.write_jsonl(
+        f"{folder}/overlaps.jsonl",
+        [
+            {
+                "iteration": iteration,
+                "subject": "sample",
+                "id": f"t{iteration}-s0-b0-1",
+                "attempt": 0,
+                "kind": kind,
+                "with_id": with_id,
+                "similarity": 0.9,
+            }
+            for kind, with_id in (("embedding", "test-3"), ("embedding", "test-4"), ("seed", "train-1"))
+        ],
+    )
     weak = WEAK[iteration - 1]
     before = [_prediction("validation", index, iteration - 1) for index in range(VALIDATION)]
     failed = [index for index, prediction in enumerate(before) if not prediction["correct"]][:12]

@@ -14,6 +14,8 @@ import typer
 
 from pada_graph.errors import InputError, StoppedError
 
+UNSAFE = "humaneval: run generated code without a sandbox where none works. It can do anything you can."
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -27,6 +29,7 @@ def run(
     config: Annotated[Path, typer.Argument(help="YAML configuration; `pada-graph init DIR` writes one.")],
     run_dir: Annotated[Path | None, typer.Option(help="Where the run lives. Existing: the run goes on.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value, repeatable.")] = None,
+    unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
 ) -> None:
     """Run the loop, or go on with a run that stopped (same command)."""
     from rich.console import Console
@@ -36,10 +39,12 @@ def run(
     from pada_graph.nodes.open import default_run_dir
     from pada_graph.rundir import RunDir
     from pada_graph.runner import run as run_loop
+    from pada_graph.stats import detectable_words
     from pada_graph.summary import print_summary
 
     console = Console()
-    settings = load_config(config, set_)
+    settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    console.print(detectable_words(settings.data.test_size), soft_wrap=True)
     directory = run_dir or Path(default_run_dir(settings))
     title = f"{settings.method} on {settings.task} · {directory}"
     with watching(console, settings, title, RunDir(directory).read_log("events.jsonl")) as watch:
@@ -57,7 +62,10 @@ def init(directory: Annotated[Path, typer.Argument(help="A new folder.")]) -> No
 
 
 @app.command()
-def score(file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "gold"} a line.')]) -> None:
+def score(
+    file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "gold"} a line.')],
+    unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
+) -> None:
     """Score outputs: one {"correct", "parsed", "reason"} a line, in the same order."""
     from pada_graph.scoring import score_lines
 
@@ -65,8 +73,28 @@ def score(file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
-    for result in score_lines(lines, str(file)):
-        typer.echo(json.dumps(result, ensure_ascii=False))
+    try:
+        for result in score_lines(lines, str(file), unsafe_code_execution):
+            typer.echo(json.dumps(result, ensure_ascii=False))
+    except StoppedError as error:  # nothing to resume here
+        raise InputError(str(error)) from error
+
+
+@app.command()
+def compare(
+    directories: Annotated[list[Path], typer.Argument(help="Finished runs; the first of each task is the baseline.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Compare finished runs: accuracies, and which differences are more than noise."""
+    from rich.console import Console
+
+    from pada_graph.compare import compare_runs, print_comparison
+
+    comparison = compare_runs(directories)
+    if as_json:
+        typer.echo(json.dumps(comparison, indent=2, ensure_ascii=False))
+    else:
+        print_comparison(Console(), comparison)
 
 
 def _interrupted(number: int, _: Any) -> NoReturn:

@@ -35,7 +35,7 @@ class Data(Section):
     test_size: int = Field(500, ge=1, description="Rows of the test split (3.1).")
     seed: int = Field(0, description="Seed of the one permutation all sizes are cut from; not the run's seed.")
     overlap: Literal["error", "drop"] = Field(
-        "error", description="Rows of train that also stand in validation or test: refuse, or drop them from train."
+        "error", description="Rows that repeat, or nearly repeat, a row of a more held-out split: refuse or leave out."
     )
     match: Literal["exact", "number", "choice"] = Field(
         "exact", description="Task jsonl only: how an output is compared with the answer."
@@ -142,6 +142,9 @@ class Quality(Section):
         "batch", description="What is compared with the threshold and written anew."
     )
     on_exhausted: Literal["drop", "keep_best"] = Field("drop", description="Batches that never pass.")
+    verify_answers: bool = Field(
+        False, description="The judge answers each question unseen; disagreement is a fault. Not in the paper."
+    )
 
 
 class Limits(Section):
@@ -167,6 +170,9 @@ class RunConfig(Section):
     quality: Quality = Quality()
     limits: Limits = Limits()
     executor: Literal["local"] = "local"
+    unsafe_code_execution: bool = Field(
+        False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."
+    )
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:

@@ -3,28 +3,48 @@
 One permutation for each source file, seeded by `data.seed`: the test split is cut first, then validation, then train as
 a prefix of what is left. So train of 300 is part of train of 600, and validation and test are the same for every train
 size. Where a task has groups (SQuAD: articles) and splits share a file, whole groups are dealt to the splits first.
+
+A row that asks what a row of an earlier cut split asks, word for word or nearly (near_duplicates.py), or that is of one
+group with it, is an overlap; `data.overlap` says whether that is an error or the row is left out. Rows that repeat one
+another within a split stay and are reported.
 """
 
-import gzip
-import json
 import random
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 from pada_graph.config import Data
 from pada_graph.errors import InputError
-from pada_graph.leakage import normalise
+from pada_graph.near_duplicates import NearDuplicates, Template
+from pada_graph.sources import pools_of, read_source
 from pada_graph.state import Row, Split
 from pada_graph.tasks.base import Task
 
 _ORDER: tuple[Split, ...] = ("test", "validation", "train")  # of cutting: who comes later yields
-_FOLDER = "a folder with train.jsonl, validation.jsonl and test.jsonl (or .jsonl.gz)"
 
-Records = Iterable[tuple[int, str, Mapping[str, Any]]]  # row number, its place for messages, the record
+
+class Overlap(TypedDict):
+    """Two rows that ask the same or belong together; one line of data/overlaps.jsonl."""
+
+    split: Split
+    id: str
+    place: str  # file and line
+    with_split: Split  # the same split: a repetition, and the row stays
+    with_id: str
+    with_place: str
+    kind: Literal["question", "group"]
+    similarity: float | None  # of the questions: share of words in common, 1 = word for word; None for groups
+    dropped: bool
+
+
+class Splits(dict[Split, list[Row]]):
+    """The rows of each split."""
+
+    overlaps: Sequence[Overlap] = ()  # rows left out, and rows that repeat another of their split
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,7 @@ class _Record:
     group: str | None
 
 
-def load_splits(task: Task, data: Data) -> dict[Split, list[Row]]:
+def load_splits(task: Task, data: Data) -> Splits:
     """Read, check, shuffle and cut the rows of a run.
 
     Returns:
@@ -44,8 +64,8 @@ def load_splits(task: Task, data: Data) -> dict[Split, list[Row]]:
         InputError: the source cannot be read, a row is bad, a split is too small, or rows stand in two splits; names
             file, row and field, and says what to do.
     """
-    pools: Mapping[Split, str] = _pools(task, data.source)
-    sources = {file: list(_read(task, data.source, file)) for file in dict.fromkeys(pools.values())}
+    pools: Mapping[Split, str] = pools_of(task, data.source)
+    sources = {file: list(read_source(task, data.source, file)) for file in dict.fromkeys(pools.values())}
     ids = _ids(sources)
     sizes: dict[Split, int] = {"train": data.train_size, "validation": data.validation_size, "test": data.test_size}
     pieces: dict[Split, list[_Record]] = {}
@@ -55,111 +75,32 @@ def load_splits(task: Task, data: Data) -> dict[Split, list[Row]]:
         _check_room(f"{data.source}: {file}", len(records), sharing)
         random.Random(data.seed).shuffle(records)
         pieces |= _dealt(records, sharing)
+    template = Template(task.question(record.row) for record in pieces["train"])
+
+    def question(record: _Record) -> str:
+        return template.without(task.question(record.row))
+
     chosen: dict[Split, list[_Record]] = {}
+    overlaps: list[Overlap] = []
     for split in _ORDER:
-        chosen[split] = _cut(task, split, sizes[split], pieces[split], chosen=chosen, drop=data.overlap == "drop")
-    return {split: [record.row for record in chosen[split]] for split in ("train", "validation", "test")}
+        chosen[split], found = _cut(question, split, sizes[split], pieces[split], chosen, drop=data.overlap == "drop")
+        overlaps += found
+    splits = Splits({split: [record.row for record in chosen[split]] for split in ("train", "validation", "test")})
+    splits.overlaps = overlaps
+    return splits
 
 
-# ---------------------------------------------------------------------------------------------------------- sources
-
-
-def json_object(line: str, place: str) -> dict[str, Any]:
-    """Parse one line of JSON Lines.
-
-    Raises:
-        InputError: it is not one JSON object of well-formed text; names `place` (file and row).
-    """
-    try:
-        value = json.loads(line, parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{place}: holds a lone surrogate, half of a character such as an emoji. Write it whole or remove it."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not valid JSON ({error}). Each line must be one JSON object.") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{place}: found a JSON {type(value).__name__}. Each line must be one JSON object.")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _pools(task: Task, source: str) -> Mapping[Split, str]:
-    own: Mapping[Split, str] = {split: split for split in _ORDER}
-    if source == "hub":
-        return task.pools
-    if source == "builtin:demo":
-        return own
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"data.source: {source} is not a folder. Use hub, builtin:demo, or {_FOLDER}.")
-    return own if all(_paths(folder, name) for name in _ORDER) else task.pools
-
-
-def _read(task: Task, source: str, file: str) -> Records:
-    if source == "hub":
-        return _hub(task, file)
-    if source == "builtin:demo":
-        from pada_graph.demo.data import demo_rows
-
-        rows = {str(split): records for split, records in demo_rows().items()}
-        return _placed(f"builtin:demo {file}", rows[file])
-    return _folder(Path(source).expanduser(), file)
-
-
-def _placed(name: str, records: Iterable[Mapping[str, Any]]) -> Records:
-    return ((number, f"{name}, row {number}", record) for number, record in enumerate(records, 1))
-
-
-def _hub(task: Task, file: str) -> Records:
-    if task.hub is None:
-        raise InputError(f"data.source: task {task.name} has no data set on the hub. Set data.source to {_FOLDER}.")
-    try:
-        from datasets import load_dataset
-        from datasets.exceptions import DatasetsError
-    except ImportError as error:
-        raise InputError("data.source: hub needs the package datasets: pip install 'pada-graph[train]'.") from error
-    path, name = task.hub
-    try:
-        return _placed(f"hub {path} {file}", load_dataset(path, name, split=file))
-    except (OSError, ValueError, DatasetsError) as error:
-        raise InputError(
-            f"data.source: {path} ({file}) cannot be had from the hub: {error}. Mend the network connection "
-            f"(HF_HUB_OFFLINE=1 forbids it), or set data.source to {_FOLDER}."
-        ) from error
-
-
-def _paths(folder: Path, name: str) -> list[Path]:
-    return [path for path in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz") if path.is_file()]
-
-
-def _folder(folder: Path, file: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    paths = _paths(folder, file)
-    if not paths:
-        raise InputError(f"data.source: {folder} holds no {file}.jsonl or {file}.jsonl.gz. It must be {_FOLDER}.")
-    if len(paths) > 1:
-        raise InputError(
-            f"data.source: {folder} holds {file}.jsonl and {file}.jsonl.gz. Remove the one that is not meant."
-        )
-    path = paths[0]
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                place = f"{path}, line {number}"
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                if text.strip():
-                    yield number, place, json_object(text, place)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8 text ({error.reason}). Save the file as UTF-8.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Is it damaged, or cut short?") from error
-
-
-# ------------------------------------------------------------------------------------------------------------- rows
+def overlap_notes(overlaps: Sequence[Overlap]) -> list[str]:
+    """What a reader of the report should know of them, one sentence a split."""
+    notes = []
+    for split in _ORDER:
+        own = [overlap for overlap in overlaps if overlap["split"] == split]
+        dropped = sum(overlap["dropped"] for overlap in own)
+        if dropped:
+            notes.append(f"data: {dropped} rows were left out of {split}, they overlap a held-out split")
+        if repeated := len(own) - dropped:
+            notes.append(f"data: {repeated} rows of {split} nearly repeat another one of it; they were kept")
+    return notes
 
 
 def _ids(sources: Mapping[str, list[tuple[int, str, Mapping[str, Any]]]]) -> dict[str, str]:
@@ -194,7 +135,7 @@ def _check_room(where: str, rows: int, sizes: Mapping[Split, int]) -> None:
     fitting = ", ".join(f"data.{split}_size: {size}" for split, size in scaled.items())
     raise InputError(
         f"{where} has {rows} rows, but {' and '.join(f'{split} {size}' for split, size in sizes.items())} are asked for"
-        f"{f', {asked} in all' if len(sizes) > 1 else ''}. What fits: {fitting}."
+        f"{f', {asked} in all' if len(sizes) > 1 else ''}. What fits, at most: {fitting}."
     )
 
 
@@ -217,41 +158,78 @@ def _dealt(records: list[_Record], sizes: Mapping[Split, int]) -> dict[Split, li
 
 
 def _cut(
-    task: Task, split: Split, size: int, records: list[_Record], *, chosen: Mapping[Split, list[_Record]], drop: bool
-) -> list[_Record]:
-    """Take the first `size` rows that stand in no split chosen before."""
-    earlier = [(other, record) for other, chosen_records in chosen.items() for record in chosen_records]
-    taken = {record.row["id"] for _, record in earlier}
-    questions = {normalise(task.question(record.row)): (other, record) for other, record in earlier}
-    groups = {record.group: (other, record) for other, record in earlier if record.group}
+    question_of: Callable[[_Record], str],
+    split: Split,
+    size: int,
+    records: list[_Record],
+    chosen: Mapping[Split, list[_Record]],
+    drop: bool,
+) -> tuple[list[_Record], list[Overlap]]:
+    """Take the first `size` rows that overlap no split chosen before; what was left out or is repeated comes second."""
+    earlier = {r.row["id"]: (other, r) for other, taken in chosen.items() for r in taken}
+    groups: dict[str | None, str] = {record.group: id_ for id_, (_, record) in earlier.items() if record.group}
+    held_out = NearDuplicates((id_, question_of(record)) for id_, (_, record) in earlier.items())
+    own, by_id = NearDuplicates(), {record.row["id"]: record for record in records}
     piece: list[_Record] = []
-    overlaps: list[str] = []
+    found: list[Overlap] = []
+    repeated: list[Overlap] = []
     for record in records:
+        id_, question = record.row["id"], question_of(record)
         if len(piece) == size:
             break
-        if record.row["id"] in taken:
+        if id_ in earlier:
             continue
-        same_question = questions.get(normalise(task.question(record.row)))
-        if same := same_question or groups.get(record.group or ""):
-            other, twin = same
-            what = "asks the same as" if same_question else "belongs to the same group as"
-            overlaps.append(
-                f"{split} row {record.row['id']} ({record.place}) {what} {other} row {twin.row['id']} ({twin.place})"
-            )
+        match = held_out.find(question)
+        if (twin := match.id if match else groups.get(record.group)) is not None:
+            similarity = match.similarity if match else None
+            found.append(_overlap(split, record, *earlier[twin], similarity=similarity, dropped=drop))
             if drop:
                 continue
+        if match := own.find(question):
+            repeated.append(_overlap(split, record, split, by_id[match.id], similarity=match.similarity, dropped=False))
+        own.add(id_, question)
         piece.append(record)
-    if overlaps and not drop:
+    if found and not drop:
+        named = "; ".join(map(_in_words, found[:3])) + ("; ..." if len(found) > 3 else "")
         raise InputError(
-            f"{len(overlaps)} of {size} {split} rows overlap a held-out split. The first: {overlaps[0]}. "
+            f"{len(found)} of {size} {split} rows overlap a held-out split: {named}. "
             f"To leave such rows out of {split}, set data.overlap: drop."
         )
     if len(piece) < size:
-        left = f", {len(overlaps)} others overlap a held-out split" if overlaps else ""
+        left = f", {len(found)} others overlap a held-out split" if found else ""
         fix = (
             f"Set data.{split}_size: {len(piece)}." if piece else "Ask for fewer rows in the other splits, or add rows."
         )
         raise InputError(
             f"data.{split}_size: {size} rows are asked for, but {len(piece)} are left for {split}{left}. {fix}"
         )
-    return piece
+    return piece, [*found, *repeated]
+
+
+def _overlap(
+    split: Split, record: _Record, other: Split, twin: _Record, *, similarity: float | None, dropped: bool
+) -> Overlap:
+    return {
+        "split": split,
+        "id": record.row["id"],
+        "place": record.place,
+        "with_split": other,
+        "with_id": twin.row["id"],
+        "with_place": twin.place,
+        "kind": "group" if similarity is None else "question",
+        "similarity": similarity,
+        "dropped": dropped,
+    }
+
+
+def _in_words(overlap: Overlap) -> str:
+    if overlap["similarity"] is None:
+        what = "belongs to the same group as"
+    elif overlap["similarity"] == 1:
+        what = "asks the same as"
+    else:
+        what = f"asks nearly the same ({100 * overlap['similarity']:.0f} % of the words) as"
+    return (
+        f"{overlap['split']} row {overlap['id']} ({overlap['place']}) {what} {overlap['with_split']} row "
+        f"{overlap['with_id']} ({overlap['with_place']})"
+    )

@@ -10,7 +10,8 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from pada_graph.config import RunConfig
 from pada_graph.errors import StoppedError
 from pada_graph.graph import build_graph
-from pada_graph.nodes.open import close_run, default_run_dir, record_config
+from pada_graph.nodes.open import close_run, default_run_dir
+from pada_graph.nodes.recorded_config import record_config
 from pada_graph.rundir import RunDir, locked
 from pada_graph.services import Progress, Services
 

@@ -1,55 +1,76 @@
 """`pada-graph score`: the tasks' own scorers for outputs made anywhere, one JSON line in, one verdict out."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pada_graph.data import json_object
 from pada_graph.errors import InputError
+from pada_graph.sources import json_object
 from pada_graph.state import Row
 from pada_graph.tasks import get_task
-from pada_graph.tasks.base import text_field
-from pada_graph.tasks.choice import letter_field, texts_field
+from pada_graph.tasks.base import AT_ONCE, text_field
+from pada_graph.tasks.choice import LETTERS, letter_field, texts_field
 from pada_graph.tasks.gsm8k import Gsm8k
 
 
-def score_lines(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
+def score_lines(lines: Iterable[str], where: str, unsafe: bool = False) -> Iterator[dict[str, Any]]:
     """Score lines {"task", "output", "gold"}; blank lines are skipped.
 
     The gold is, for arc_challenge and hellaswag, {"answer": letter, "choices": [texts]}; for gsm8k the published answer
     or its number, a string; for squad the list of accepted answers; for humaneval {"prompt", "entry_point", "test"}.
+    Choices of arc_challenge may also be the hub's {"text", "label"}, and its answer a number from 1: then outputs that
+    name the number count as well as those that name the letter.
+
+    Args:
+        lines: JSON Lines.
+        where: The file they come from, for messages.
+        unsafe: Run humaneval's code even where no sandbox works (`unsafe_code_execution`).
 
     Yields:
         {"correct": bool, "parsed": str or None, "reason": str} for each line, in order.
 
     Raises:
-        InputError: a line is malformed, with `where` (the file) and its number; or humaneval finds no sandbox.
+        InputError: a line is malformed, with `where` and its number; or humaneval finds no sandbox.
     """
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        place = f"{where}, line {number}"
-        record = json_object(line, place)
-        try:
-            name, output = text_field(record, "task"), record.get("output")
-            if name not in _GOLD:
-                raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
-            if not isinstance(output, str):
-                raise ValueError('field "output" must be a string')
-            if "gold" not in record:
-                raise ValueError('field "gold" is missing')
-            row = _GOLD[name](record["gold"])
-        except ValueError as error:
-            raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
-        verdict = get_task(name).score(output, row)
-        yield {"correct": verdict.correct, "parsed": verdict.parsed, "reason": verdict.reason}
+    checked = [_checked(line, f"{where}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+    def verdict(line: tuple[str, str, Row]) -> dict[str, Any]:
+        name, output, row = line
+        found = get_task(name, unsafe=unsafe).score(output, row)
+        return {"correct": found.correct, "parsed": found.parsed, "reason": found.reason}
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # humaneval waits for programs to run
+        yield from pool.map(verdict, checked)
 
 
-def _choice(field: str) -> Callable[[Any], Row]:
-    def row(gold: Any) -> Row:
-        choices = texts_field(_mapping(gold), "choices")
-        return {field: choices, "answer": letter_field(gold, "answer", len(choices))}
+def _checked(line: str, place: str) -> tuple[str, str, Row]:
+    record = json_object(line, place)
+    try:
+        name, output = text_field(record, "task"), record.get("output")
+        if name not in _GOLD:
+            raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
+        if not isinstance(output, str):
+            raise ValueError('field "output" must be a string')
+        if "gold" not in record:
+            raise ValueError('field "gold" is missing')
+        return name, output, _GOLD[name](record["gold"])
+    except ValueError as error:
+        raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
 
-    return row
+
+def _endings(gold: Any) -> Row:
+    endings = texts_field(_mapping(gold), "choices")
+    return {"endings": endings, "answer": letter_field(gold, "answer", len(endings))}
+
+
+def _choices(gold: Any) -> Row:
+    given = _mapping(gold).get("choices")
+    hub = given if isinstance(given, Mapping) else {}
+    texts = texts_field(hub, "text") if hub else texts_field(gold, "choices")
+    numbers = [str(number) for number in range(1, len(texts) + 1)]
+    by_number = gold.get("answer") in numbers
+    answer = LETTERS[numbers.index(gold["answer"])] if by_number else letter_field(gold, "answer", len(texts))
+    return {"choices": texts, "answer": answer, "numbered": by_number or hub.get("label") == numbers}
 
 
 def _number(gold: Any) -> Row:
@@ -77,8 +98,8 @@ def _mapping(gold: Any) -> Mapping[str, Any]:
 
 
 _GOLD: dict[str, Callable[[Any], Row]] = {
-    "arc_challenge": _choice("choices"),
-    "hellaswag": _choice("endings"),
+    "arc_challenge": _choices,
+    "hellaswag": _endings,
     "gsm8k": _number,
     "squad": _spans,
     "humaneval": _program,

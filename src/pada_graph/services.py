@@ -144,8 +144,7 @@ def default_services(config: RunConfig, run_dir: Path) -> Services:
     embedder = SentenceEmbedder(config.patterns.embedder)
     if config.method != "vanilla" and config.iterations:
         teacher.load()
-        if config.patterns.enabled:
-            embedder.load()
+        embedder.load()
     return Services(
         teacher=teacher,
         embedder=embedder,

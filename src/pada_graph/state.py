@@ -57,6 +57,8 @@ class Prediction(TypedDict):
     parsed: str | None  # the answer read from the output; None: unreadable
     reason: str  # why it is wrong, in words; empty if correct
     truncated: bool
+    measures: dict[str, float]  # the task's further measures of this output (SQuAD: f1, GSM8K: strict)
+    group: str | None  # rows of one group are not independent (SQuAD: the article)
 
 
 class Analysis(TypedDict):
@@ -185,8 +187,19 @@ class Sample(TypedDict):
     review: Review | None  # None where quality control is switched off
 
 
-class BatchOutcome(TypedDict):
-    """What became of one batch: requested = accepted + rejected + failed + duplicate + contaminated.
+class Fates(TypedDict):
+    """What became of samples: requested = accepted + rejected + failed + duplicate + contaminated."""
+
+    requested: int
+    accepted: int
+    rejected: int  # judged, and not good enough
+    failed: int  # no usable sample: malformed, missing, or refused by the task's own validator
+    duplicate: int
+    contaminated: int  # overlaps validation or test
+
+
+class BatchOutcome(Fates):
+    """What became of one batch.
 
     Batches do not see one another: samples that repeat another batch's are taken out when the round is closed, and
     batches.jsonl has the final numbers.
@@ -200,25 +213,13 @@ class BatchOutcome(TypedDict):
     attempts: int
     scores: list[float]
     feedback: list[str]
-    requested: int
-    accepted: int
-    rejected: int  # judged, and not good enough
-    failed: int  # no usable sample: malformed, missing, or refused by the task's own validator
-    duplicate: int
-    contaminated: int  # overlaps validation or test
     file: str  # the batch's drafts, reviews and samples
 
 
-class Accounting(TypedDict):
-    """The identity of BatchOutcome, summed over one iteration."""
+class Accounting(Fates):
+    """The fates of one iteration's samples."""
 
     iteration: int
-    requested: int
-    accepted: int
-    rejected: int
-    failed: int
-    duplicate: int
-    contaminated: int
 
 
 # ----------------------------------------------------------------------------------------------------------- states

@@ -5,12 +5,14 @@ from typing import Any
 
 from rich.console import Console
 
+from pada_graph.compare import load_run, model_rows, print_models
 from pada_graph.live import clock, identity, score_table
 from pada_graph.report.page import headline
+from pada_graph.stats import detectable_words
 
 
 def print_summary(console: Console, metrics: dict[str, Any], directory: Path) -> None:
-    """Print the table of all models, the accounting identity, what the teacher did, and where the report is."""
+    """Print the tables of all models, what may be claimed, the accounting identity, and where the report is."""
     scores: dict[tuple[int | None, str], Any] = {
         (None, split): score for split, score in metrics["untuned"].items() if score
     }
@@ -23,8 +25,12 @@ def print_summary(console: Console, metrics: dict[str, Any], directory: Path) ->
     console.print(score_table(scores))
     console.print("Accuracy with 95 % Wilson intervals. Test is scored once: untuned, iteration 0 and the best.")
     console.print()
-    console.print(headline(metrics), style="bold")
-    console.print(f"End: {metrics['stop_reason']}.")
+    tested = model_rows(1, load_run(directory))
+    print_models(console, tested)
+    console.print()
+    console.print(headline(metrics), style="bold", markup=False)
+    console.print(detectable_words(tested[0]["n"]))
+    console.print(f"End: {metrics['stop_reason']}.", markup=False)
     if metrics["accounting"]["requested"]:
         console.print(f"Synthetic samples: {identity(metrics['accounting'])}")
     for role, usage in metrics["teacher"].items():
@@ -34,5 +40,5 @@ def print_summary(console: Console, metrics: dict[str, Any], directory: Path) ->
     stages = ", ".join(f"{stage} {clock(seconds)}" for stage, seconds in metrics["seconds"].items())
     console.print(f"Time: {clock(sum(metrics['seconds'].values()))} ({stages})")
     for note in metrics["notes"]:
-        console.print(f"Note: {note}")
-    console.print(f"Report: {directory / 'report.html'}")
+        console.print(f"Note: {note}", markup=False)  # may hold words of a model
+    console.print(f"Report: {directory / 'report.html'}", markup=False)

@@ -347,3 +347,30 @@ def test_a_strategy_that_quotes_a_held_out_row_is_dropped(sums, tmp_path):
     metrics = run(config(sums, iterations=1), tmp_path / "run", services=fake_services(teacher=teacher))
     assert any("repeats the held-out row" in note for note in metrics["notes"])
     assert all(secret.upper() not in prompt for role, _, _, prompt in teacher.prompts if role != "analyst")
+
+
+class DyingPredictor(FakePredictor):
+    """Dies after five answers."""
+
+    def predict(self, adapter, prompts, *, max_new_tokens, stop):
+        for number, completion in enumerate(super().predict(adapter, prompts, max_new_tokens=9, stop=stop)):
+            if number == 5:
+                raise KilledError
+            yield completion
+
+
+def test_answers_given_before_a_kill_are_kept_and_not_asked_again(sums, tmp_path):
+    with pytest.raises(KilledError):
+        run(config(sums), tmp_path / "run", services=fake_services(predictor=DyingPredictor()))
+    (partial,) = (tmp_path / "run").glob("*/predictions_validation.jsonl.partial")
+    kept = partial.read_text().splitlines()
+    assert 1 <= len(kept) <= 5
+    partial.write_text("\n".join(kept) + "\n\0\0\0\n")  # and a line that the power took
+    predictor = FakePredictor(known=12)
+    run(config(sums), tmp_path / "run", services=fake_services(predictor=predictor))
+    assert predictor.calls[0][1] == 12 - len(kept)
+    predictions = jsonl(partial.with_suffix(""))
+    assert sorted(p["id"] for p in predictions) == sorted(
+        row["id"] for row in jsonl(tmp_path / "run/data/validation.jsonl")
+    )
+    assert [p for p in predictions if json.dumps(p, ensure_ascii=False) in kept] and not partial.exists()

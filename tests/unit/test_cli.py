@@ -41,7 +41,7 @@ def refused(result: subprocess.CompletedProcess[str], *messages: str) -> None:
 
 def test_help_names_the_commands():
     out = pada("--help").stdout
-    assert all(command in out for command in ("run", "init", "score"))
+    assert all(command in out for command in ("run", "init", "score", "compare"))
 
 
 def test_a_wrong_option_is_status_2():
@@ -128,6 +128,30 @@ def test_score_answers_line_by_line(tmp_path):
 def test_score_names_a_bad_line(tmp_path, text, message):
     (tmp_path / "bad.jsonl").write_text(text + "\n")
     refused(pada("score", str(tmp_path / "bad.jsonl")), "bad.jsonl", message)
+
+
+def test_what_the_test_can_show_is_said_before_a_run(tmp_path):
+    result = pada("run", str(config(tmp_path)), "--run-dir", str(tmp_path / "r"))
+    assert result.returncode == 2
+    assert result.stdout.startswith("With 12 test items a true gain below about 36.2 points usually goes undetected")
+
+
+def test_compare_prints_tables_and_the_same_as_json(tmp_path):
+    from tests.unit.test_compare import three, write_run
+
+    runs = [str(write_run(tmp_path / name, three(end=end))) for name, end in (("a", 40), ("b", 44))]
+    result = pada("compare", *runs)
+    assert result.returncode == 0, result.stderr
+    assert "2 iteration 1 *" in result.stdout and "no detectable difference" in result.stdout
+    assert "\x1b" not in result.stdout
+    found = json.loads(pada("compare", *runs, "--json").stdout)
+    assert [row["correct"] for row in found["models"]] == [10, 20, 40, 10, 20, 44]
+    assert [d["verdict"] for d in found["differences"]] == ["better", "better", "no detectable difference"]
+
+
+def test_compare_refuses_what_is_no_finished_run(tmp_path):
+    refused(pada("compare", str(tmp_path)), "not a run directory")
+    refused(pada("compare"), "Missing argument")
 
 
 def teacher(model: dict) -> dict:

@@ -4,15 +4,17 @@ import gzip
 import json
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pada_graph.config import Data
-from pada_graph.data import load_splits
+from pada_graph.data import load_splits, overlap_notes
 from pada_graph.errors import InputError
-from pada_graph.leakage import normalise
+from pada_graph.near_duplicates import normalise
+from pada_graph.tasks.arc_challenge import ArcChallenge
 from pada_graph.tasks.gsm8k import Gsm8k
 from pada_graph.tasks.humaneval import HumanEval
 from pada_graph.tasks.jsonl import Jsonl
@@ -173,6 +175,83 @@ def test_rows_of_validation_that_stand_in_test_are_dropped_from_validation(tmp_p
     assert {row["id"] for row in splits["validation"]} == {"validation-1", "validation-2"}
 
 
+OWL = "Which color helps the screech owl most to hide in the dark trees of its forest at night?"
+
+
+@pytest.fixture
+def near(tmp_path):
+    train = [{"prompt": text, "answer": "grey"} for text in (OWL.replace("owl", "owls"), "How old are oaks?")]
+    return _write(
+        tmp_path,
+        train=[*train, *_records("train", 4)],
+        validation=_records("val", 2),
+        test=[*_records("test", 1), {"prompt": OWL, "answer": "grey"}],
+    )
+
+
+def test_nearly_the_same_question_in_two_splits_is_refused_with_both_rows_and_the_similarity(near):
+    message = _error(near, train_size=6)
+    assert "1 of 6 train rows overlap a held-out split" in message
+    assert f"train row train-1 ({near}/train.jsonl, line 1) asks nearly the same (94 % of the words) as" in message
+    assert f"test row test-2 ({near}/test.jsonl, line 2)" in message
+
+
+def test_what_was_left_out_is_told_row_by_row_and_in_a_sentence(near):
+    splits = load_splits(Jsonl(), Data(source=near, overlap="drop", **_sizes(train=5)))
+    assert "train-1" not in {row["id"] for row in splits["train"]}
+    assert splits.overlaps == [
+        {
+            "split": "train",
+            "id": "train-1",
+            "place": f"{near}/train.jsonl, line 1",
+            "with_split": "test",
+            "with_id": "test-2",
+            "with_place": f"{near}/test.jsonl, line 2",
+            "kind": "question",
+            "similarity": 0.944,
+            "dropped": True,
+        }
+    ]
+    assert overlap_notes(splits.overlaps) == ["data: 1 rows were left out of train, they overlap a held-out split"]
+
+
+def test_rows_that_repeat_one_another_within_train_stay_and_are_noted(tmp_path):
+    train = [*_records("train", 3), {"prompt": OWL, "answer": "grey"}, {"prompt": OWL.upper(), "answer": "grey"}]
+    source = _write(tmp_path, train=train, validation=_records("val", 2), test=_records("test", 2))
+    splits = load_splits(Jsonl(), Data(source=source, **_sizes(train=5)))
+    assert [(o["split"], o["with_split"], o["similarity"], o["dropped"]) for o in splits.overlaps] == [
+        ("train", "train", 1.0, False)
+    ]
+    assert overlap_notes(splits.overlaps) == ["data: 1 rows of train nearly repeat another one of it; they were kept"]
+
+
+def test_rows_of_one_form_with_other_numbers_are_no_overlap(tmp_path):
+    form = "Ann sells {} eggs on Monday and {} eggs on Tuesday at the market. How many eggs does she sell in all?"
+    rows = [{"prompt": form.format(n, 3 * n), "answer": str(4 * n)} for n in range(20, 28)]
+    source = _write(tmp_path, train=rows[:4], validation=rows[4:6], test=rows[6:])
+    assert load_splits(Jsonl(), Data(source=source, **_sizes())).overlaps == []
+
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
+@pytest.mark.parametrize(
+    ("task", "sizes", "fix"),
+    [
+        (ArcChallenge(), (1200, 290, 500), "train has 1119 rows, but train 1200 are asked for. What fits, at most: "
+         "data.train_size: 1119."),
+        (ArcChallenge(), (1000, 299, 500), "Set data.validation_size: 298."),
+        (HumanEval(), (1000, 500, 500), "2000 in all. What fits, at most: data.test_size: 41, "
+         "data.validation_size: 41, data.train_size: 82."),
+        (HumanEval(), (100, 32, 32), "Set data.train_size: 99."),
+    ],
+)  # fmt: skip
+def test_sizes_beyond_the_public_data_get_the_number_that_fits(task, sizes, fix):
+    asked = _sizes(*sizes)
+    assert fix in _error(SHARED / task.name, task, overlap="drop", **asked)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
     [
@@ -276,7 +355,7 @@ def test_missing_folders_and_files_are_named_with_the_fix(folder, tmp_path):
 
 def test_a_size_beyond_the_file_names_the_size_that_fits(folder):
     message = _error(folder, train_size=11)
-    assert "train has 10 rows, but train 11 are asked for. What fits: data.train_size: 10." in message
+    assert "train has 10 rows, but train 11 are asked for. What fits, at most: data.train_size: 10." in message
     assert load_splits(Jsonl(), Data(source=folder, **_sizes(train=10)))["train"]
 
 
@@ -284,7 +363,7 @@ def test_sizes_beyond_a_shared_file_get_sizes_that_fit(tmp_path):
     source = _write(tmp_path, train=_gsm("t", 10), test=_gsm("e", 2))
     message = _error(source, Gsm8k(), train_size=20, validation_size=10)
     assert "30 in all" in message
-    assert "What fits: data.validation_size: 3, data.train_size: 7" in message
+    assert "What fits, at most: data.validation_size: 3, data.train_size: 7" in message
     assert load_splits(Gsm8k(), Data(source=source, **_sizes(train=7, validation=3)))
 
 

@@ -10,13 +10,13 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
     {"state", "config", "errors"},
-    {"clustering", "data", "demo", "executors", "leakage", "prompts", "report", "rundir", "sandbox", "scoring",
-     "starter", "stats", "student", "tasks", "teacher"},
+    {"clustering", "data", "demo", "executors", "leakage", "near_duplicates", "prompts", "report", "rundir",
+     "sandbox", "scoring", "sources", "starter", "stats", "student", "tasks", "teacher"},
     {"services"},
     {"nodes", "routing"},
     {"graph"},
     {"runner"},
-    {"live", "summary"},
+    {"live", "summary", "compare"},
     {"cli"},
 ]  # fmt: skip
 PLAIN_MAY_IMPORT_UP = {("executors", "services"), ("student", "services"), ("teacher", "services")}  # its Protocols
@@ -60,7 +60,7 @@ def test_imports_point_one_way(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_heavy_packages_are_imported_where_they_are_used(path):
     heavy = {"torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn", "boto3",
-             "langchain_aws", "langchain_openai", "matplotlib", "ray", "xllamacpp"}  # fmt: skip
+             "langchain_aws", "langchain_openai", "matplotlib", "scipy", "statsmodels", "ray", "xllamacpp"}  # fmt: skip
     assert not heavy & {module.split(".")[0] for module in imports(path, everywhere=False)}
 
 

@@ -26,6 +26,7 @@ SECTIONS = [
     "samples",
     "flips",
     "accounting",
+    "leakage",
     "loss",
     "cost",
     "notes",
@@ -231,6 +232,22 @@ def test_collapsed_model_is_named(tmp_path: Path) -> None:
     text = Page(build_report(tmp_path)).text
     assert "Iteration 1 answers 'B' to 40 of 40 validation questions" in text
     assert text.count("it may have collapsed") == 1
+
+
+def test_what_stands_beside_accuracy_is_shown_for_every_tested_model(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    name = "iteration_2/predictions_test.jsonl"
+    run.write_jsonl(name, [{**row, "parsed": "B"} for row in run.read_jsonl(name)])
+    text = " ".join(Page(build_report(tmp_path)).text.split())
+    assert "The test split in detail. Model Correct Unparsed Truncated strict Answers" in text
+    assert "Iteration 2 50 of 60 0 1 83.3 % B 60" in text
+
+
+def test_overlaps_are_counted_by_kind_and_listed(page: Page) -> None:
+    assert re.search(r"1\s+sample\s+rephrases a validation or test row\s+2", page.text)
+    assert re.search(r"2\s+sample\s+hardly differs from its seed\s+1", page.text)
+    assert "t1-s0-b0-1, attempt 1: rephrases a validation or test row, test-3 (similarity 0.90)" in page.text
+    assert "repeats test test-9 (similarity 0.93): left out" in page.text
 
 
 def test_failures_are_divided_as_the_next_rounds_patterns_divide_the_analysed_ones(run_dir: Path) -> None:

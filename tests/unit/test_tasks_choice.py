@@ -87,6 +87,45 @@ def test_an_output_without_one_stated_letter_is_unparsed(output):
     assert read_letter(output, "ABCD") is None
 
 
+@pytest.mark.parametrize(
+    ("output", "letter"),
+    [
+        ("2", "B"),
+        ("(2).", "B"),
+        ("2. quartz", "B"),
+        ("The answer is 1 oak", "A"),
+        ("B", "B"),
+        ("3 or 4", None),
+        ("5", None),
+    ],
+)
+def test_numbers_are_letters_only_where_the_options_were_numbered(output, letter):
+    assert read_letter(output, "ABCD", numbered=True) == letter
+    assert read_letter(output, "ABCD") == ("B" if output == "B" else None)
+
+
+@pytest.mark.parametrize("output", ["3.5", "The answer is 3.5", "-3", "30", "The answer is 3%", "3:30", "1/3", "3/4"])
+def test_a_quantity_is_no_number_of_an_option(output):
+    assert read_letter(output, "ABCD", numbered=True) is None
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "A\n" * 60_000,
+        "B, " * 60_000,
+        "answer is " * 20_000,
+        "n't think that the " * 10_000,
+        "\n \n" * 30_000,
+        "(" * 60_000,
+    ],
+    ids=lambda output: repr(output[:9]),
+)
+@pytest.mark.timeout(10)
+def test_long_hostile_outputs_are_read_in_linear_time(output):
+    assert read_letter(output, "ABCD") in ("A", "B", None)
+
+
 def test_three_and_five_choices_have_their_own_letters():
     assert read_letter("D", "ABC") is None
     assert read_letter("E", "ABCDE") == "E"
@@ -116,7 +155,21 @@ def test_arc_number_labels_become_letters_and_row_widths_are_kept():
     five = {"text": ["a1", "b2", "c3", "d4", "e5"], "label": list("ABCDE")}
     row = ARC.parse({**HUB_ARC, "choices": five, "answerKey": "E"})
     assert ARC.score("E", row).correct
+    assert ARC.score("5", row).parsed is None  # the prompt lists letters
     assert len(row["choices"]) == 5
+
+
+def test_two_to_as_many_choices_as_letters_are_taken():
+    row = ARC.parse({"question": "Which?", "choices": [f"text {letter}" for letter in LETTERS], "answer": "z"})
+    assert (row["answer"], ARC.score("Z", row).correct) == ("Z", True)
+    with pytest.raises(ValueError, match="2 to 26 texts, but holds 27"):
+        ARC.parse({"question": "Which?", "choices": [str(number) for number in range(27)], "answer": "A"})
+
+
+def test_only_the_first_listing_letter_of_a_choice_is_taken_off():
+    row = ARC.parse({"question": "Which?", "choices": ["A. figure A. iron", "(B) oak"], "answer": "A"})
+    assert row["choices"] == ["figure A. iron", "oak"]
+    assert ARC.question(row) == "Which?\nfigure A. iron\noak"
 
 
 def test_arc_choices_that_differ_in_case_alone_are_different():
@@ -137,7 +190,7 @@ def test_arc_choices_that_differ_in_case_alone_are_different():
     ],
 )
 def test_a_bad_arc_row_is_refused_by_field(change, message):
-    with pytest.raises(ValueError, match="field") as error:
+    with pytest.raises(ValueError, match=r"^field") as error:
         ARC.parse({**HUB_ARC, **change})
     assert message in str(error.value)
 
@@ -170,13 +223,16 @@ def test_hellaswag_text_is_cleaned_and_joined():
     wikihow = {**HUB_SWAG, "ctx_a": "[header] How to tile [title] Start. [step] Buy tiles.", "ctx_b": ""}
     assert SWAG.parse(wikihow)["context"] == "Roof repair: How to tile. Start. Buy tiles."
     assert SWAG.parse({**HUB_SWAG, "label": 3})["answer"] == "D"
+    stops = {**HUB_SWAG, "ctx_a": "[header] Tile! [title] Buy tiles. [title] Lay   them [substeps] flat.", "ctx_b": " "}
+    assert SWAG.parse(stops)["context"] == "Roof repair: Tile! Buy tiles. Lay them flat."
+    assert SWAG.parse({**HUB_SWAG, "ctx_b": "then Ann"})["context"] == "Roof repair: A man sits on a roof. Then Ann"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": ""}, "take the validation split"),
-        ({"label": "4"}, 'must be "0" to "3"'),
+        ({"label": ""}, "but is '' (the hub's test split has no labels; take the validation split)"),
+        ({"label": "4"}, 'must be "0" to "3", but is \'4\''),
         ({"ctx_a": None}, '"ctx_a" and "ctx_b" must be strings'),
         ({"ctx_a": "", "ctx_b": " "}, "both empty"),
         ({"endings": ["[step]", "b"]}, "text 1 is empty"),
@@ -184,9 +240,26 @@ def test_hellaswag_text_is_cleaned_and_joined():
     ],
 )
 def test_a_bad_hellaswag_row_is_refused_by_field(change, message):
-    with pytest.raises(ValueError, match="field") as error:
+    with pytest.raises(ValueError, match=r"^fields? ") as error:
         SWAG.parse({**HUB_SWAG, **change})
     assert message in str(error.value)
+
+
+def test_hellaswag_rows_name_the_missing_label_and_their_own_letters():
+    with pytest.raises(ValueError, match="take the validation split"):
+        SWAG.parse({key: value for key, value in HUB_SWAG.items() if key != "label"})
+    with pytest.raises(ValueError, match=r"'4'$"):
+        SWAG.parse({**HUB_SWAG, "label": "4"})
+    with pytest.raises(ValueError, match="letters A, B, but"):
+        SWAG.parse({"context": "He", "endings": ["sings.", "boils."], "answer": "C"})
+
+
+def test_hellaswag_prompt_lists_the_endings_and_asks_for_the_letter():
+    row = SWAG.parse(HUB_SWAG)
+    assert SWAG.prompt(row).startswith("Which ending continues the text best?\n\nText: Roof repair: A man sits")
+    assert "\nA. sings a song.\nB. lifts old tiles.\nC. boils an egg.\nD. feeds a horse.\n" in SWAG.prompt(row)
+    assert SWAG.prompt(row).endswith("\n\nAnswer with the letter of the best ending alone.\nAnswer:")
+    assert SWAG.question(row) == "\n".join([row["context"], *row["endings"]])
 
 
 def test_hellaswag_round_trips_through_a_generator():

@@ -1,15 +1,22 @@
 """HumanEval: which code of a reply is run, and how it is judged."""
 
+import gzip
+import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pada_graph.tasks import humaneval
+from pada_graph import sandbox
+from pada_graph.errors import InputError
+from pada_graph.tasks import get_task, humaneval
 from pada_graph.tasks.humaneval import HumanEval
 
 needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+DATA = Path(__file__).parents[2].parent / "shared" / "data" / "humaneval" / "test.jsonl.gz"
 TASK = HumanEval()
 PROMPT = 'from typing import List\n\n\ndef top(numbers: List[int]) -> int:\n    """Return the largest number."""\n'
 BODY = "    best = numbers[0]\n    for n in numbers:\n        best = max(best, n)\n    return best\n"
@@ -115,7 +122,7 @@ def test_a_variant_brings_the_solution_to_the_form_of_a_body(solution):
         ({"check": "assert top([1]) == 1"}, 'must define a function "def check(candidate):"'),
         ({"check": "def check(candidate):\n    pass"}, "it passes without the solution"),
         ({"solution": "    return max(numbers"}, "compile after the prompt"),
-        ({"solution": "    return numbers[0]"}, 'does not pass its own "check": the tests ended with AssertionError'),
+        ({"solution": "    return numbers[0]"}, 'does not pass its own "check": the tests fail: AssertionError'),
         ({"solution": None}, 'field "solution" must be a string'),
     ],
 )
@@ -123,3 +130,56 @@ def test_a_variant_that_does_not_hold_is_refused_with_the_reason(change, message
     with pytest.raises(ValueError, match="field") as error:
         TASK.variant({**FIELDS, **change}, ROW)
     assert message in str(error.value)
+
+
+def test_without_a_sandbox_the_task_is_refused_unless_the_risk_is_named(monkeypatch):
+    monkeypatch.setattr(sandbox, "_probe", lambda: "bwrap is missing here.")
+    with pytest.raises(InputError, match="only in a sandbox, and bwrap is missing here"):
+        get_task("humaneval").check()
+    unsafe = get_task("humaneval", unsafe=True)
+    unsafe.check()
+    assert unsafe.score(BODY, ROW).correct
+    assert not unsafe.score("    return numbers[0]", ROW).correct
+
+
+NUDGE = """
+
+def _nudged(value):
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    for kind, more in ((str, "x"), (list, [0]), (tuple, (0,))):
+        if isinstance(value, kind):
+            return value + more
+    return {**value, "x": 0} if isinstance(value, dict) else 0
+
+
+_right = {entry}
+
+
+def {entry}(*arguments):
+    return _nudged(_right(*arguments))
+"""
+
+
+@needs_sandbox
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.exists(), reason="the shared data is not here")
+def test_all_164_canonical_solutions_pass_and_none_of_half_of_them_with_its_result_nudged():
+    with gzip.open(DATA, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    assert len(rows) == 164
+
+    def judge(row, more=""):
+        code = f"```python\n{row['prompt']}{row['canonical_solution']}{more}```"
+        return row["task_id"], TASK.score(code, row).reason
+
+    def judge_nudged(row):
+        return judge(row, NUDGE.replace("{entry}", row["entry_point"]))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [verdict for verdict in pool.map(judge, rows) if verdict[1]] == []
+        nudged = list(pool.map(judge_nudged, rows[::2]))
+    assert [task_id for task_id, reason in nudged if not reason] == []
+    assert sum("AssertionError" in reason for _, reason in nudged) >= 80  # wrong results, not broken programs

@@ -8,7 +8,7 @@ from pada_graph.tasks import get_task
 from pada_graph.tasks.jsonl import Jsonl
 
 
-@pytest.mark.parametrize("output", ["Paris", "paris.", "  PARIS \n"])
+@pytest.mark.parametrize("output", ["Paris", "paris.", "  PARIS \n", "Paris ."])
 def test_exact_ignores_case_space_and_a_final_full_stop(output):
     assert Jsonl("exact").score(output, {"prompt": "Capital?", "answer": "Paris."}).correct
 
@@ -16,6 +16,17 @@ def test_exact_ignores_case_space_and_a_final_full_stop(output):
 @pytest.mark.parametrize("output", ["Paris!", "It is Paris", "Paris..", ""])
 def test_exact_forgives_nothing_else(output):
     assert not Jsonl("exact").score(output, {"prompt": "Capital?", "answer": "Paris"}).correct
+
+
+def test_an_exact_verdict_names_what_was_said_and_what_is_right():
+    row = Jsonl().parse({"prompt": "Capital of France?", "answer": " Paris "})
+    assert row == {"prompt": "Capital of France?", "answer": "Paris"}
+    assert Jsonl().prompt(row) == Jsonl().question(row) == row["prompt"]
+    right, wrong, empty = (Jsonl().score(output, row) for output in (" paris", " New  York ", " "))
+    assert (right.parsed, right.reason) == ("paris", "")
+    assert (wrong.parsed, wrong.reason) == ("New  York", "the correct answer is 'Paris'")
+    assert (empty.parsed, empty.reason) == (None, "format error: the output is empty")
+    assert Jsonl().score("new york", {"prompt": "?", "answer": "New  York"}).correct
 
 
 def test_exact_does_not_take_a_full_stop_for_nothing():
@@ -29,15 +40,20 @@ def test_number_compares_values_and_takes_json_numbers():
     assert row == {"prompt": "2.5 * 2?", "answer": "5"}
     assert task.score("That makes $5.00", row).correct
     assert task.score("-5", row).parsed == "-5"
+    assert task.score("1200", task.parse({"prompt": "?", "answer": "$1,200"})).correct
     assert task.target(row) == "5"
 
 
 def test_choice_reads_the_letter():
     task = get_task("jsonl", "choice")
     row = task.parse({"prompt": "A. oak B. iron?", "answer": "b."})
-    assert row["answer"] == "B"
+    assert row == {"prompt": "A. oak B. iron?", "answer": "B"}
     assert task.score("The answer is B.", row).correct
     assert not task.score("iron", row).correct
+    assert task.score("B, I think", row).correct
+    assert task.score("The answer is I think iron. The answer is B.", row).correct
+    assert task.score("The answer is X rays", task.parse({"prompt": "A to Z?", "answer": "X"})).correct
+    assert task.score("The answer is I.", task.parse({"prompt": "A to J?", "answer": "I"})).correct
 
 
 @pytest.mark.parametrize(

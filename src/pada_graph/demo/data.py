@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 
 from pada_graph.demo.problems import KINDS, make_problem
+from pada_graph.near_duplicates import NearDuplicates
 from pada_graph.state import Row, Split
 
 COMMON = ("total", "left")
@@ -20,18 +21,27 @@ COUNTS: dict[Split, Mapping[str, int]] = {
 
 
 def demo_rows() -> dict[Split, list[Row]]:
-    """Make all rows, {"id", "question", "answer"} each, in a fixed mixed order; no question occurs twice."""
+    """Make all rows, {"id", "question", "answer"} each, in a fixed mixed order.
+
+    No question occurs twice, and none nearly repeats one of another split.
+    """
     seen: set[str] = set()
-    return {split: _split(split, seen) for split in COUNTS}
+    earlier = NearDuplicates()
+    rows: dict[Split, list[Row]] = {}
+    for split in COUNTS:
+        rows[split] = _split(split, seen, earlier)
+        for row in rows[split]:
+            earlier.add(row["id"], row["question"])
+    return rows
 
 
-def _split(split: Split, seen: set[str]) -> list[Row]:
+def _split(split: Split, seen: set[str], earlier: NearDuplicates) -> list[Row]:
     rng = random.Random(f"pada-graph demo {split}")
     problems = []
     for kind, count in COUNTS[split].items():
         for _ in range(count):
             problem = make_problem(kind, rng)
-            while problem["question"] in seen:
+            while problem["question"] in seen or earlier.find(problem["question"]):
                 problem = make_problem(kind, rng)
             seen.add(problem["question"])
             problems.append(problem)

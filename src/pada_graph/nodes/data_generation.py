@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from pada_graph.leakage import normalise
+from pada_graph.nodes.guard import close_round
 from pada_graph.nodes.run import Run
 from pada_graph.prompts import render
 from pada_graph.state import (
@@ -205,20 +205,14 @@ def collect_batches(state: PadaState, run: Run) -> PadaState:
     folder = run.dir.iteration(iteration)
     outcomes = [outcome for outcome in state.get("outcomes", []) if outcome["iteration"] == iteration]
     files = [run.dir.read_json(outcome["file"]) for outcome in outcomes]
-    seen = {normalise(run.task.question(row)) for row in run.rows.split("train")}
-    seen |= {normalise(run.task.question(sample["row"])) for sample in run.synthetic(iteration - 1)}
-    accepted: list[Sample] = []
+    samples: list[Sample] = [sample for file in files for sample in file["accepted"]]
+    patterns = [pattern["pattern_id"] for pattern in state.get("patterns", []) if pattern["iteration"] == iteration]
+    late = close_round(iteration, outcomes, patterns, samples, run)
+    accepted = [sample for sample in samples if sample["id"] not in late]
     rejected = [entry for file in files for entry in file["rejected"]]
-    late: Counter[str] = Counter()
-    for sample in (sample for file in files for sample in file["accepted"]):
-        question = normalise(run.task.question(sample["row"]))
-        if question in seen:
-            late[sample["batch_id"]] += 1
-            rejected.append(_duplicate(sample))
-        else:
-            seen.add(question)
-            accepted.append(sample)
-    closed: list[BatchOutcome] = [_with_duplicates(outcome, late[outcome["batch_id"]]) for outcome in outcomes]
+    rejected += [_duplicate(sample) for sample in samples if sample["id"] in late]
+    repeated = Counter(sample["batch_id"] for sample in samples if sample["id"] in late)
+    closed: list[BatchOutcome] = [_with_duplicates(outcome, repeated[outcome["batch_id"]]) for outcome in outcomes]
     run.dir.write_jsonl(f"{folder}/synthetic_raw.jsonl", [draft for file in files for draft in file["raw"]])
     run.dir.write_jsonl(f"{folder}/reviews.jsonl", [review for file in files for review in file["reviews"]])
     run.dir.write_jsonl(f"{folder}/rejected.jsonl", rejected)
@@ -265,7 +259,7 @@ def _duplicate(sample: Sample) -> dict[str, object]:
         "seed_id": sample["seed_id"],
         "row": sample["row"],
         "fate": "duplicate",
-        "reason": "the same question stands in D_train or was accepted before",
+        "reason": "it repeats a question of D_train or of another batch",
         "score": review["score"] if review else None,
         "feedback": review["feedback"] if review else "",
     }

@@ -1,12 +1,16 @@
 """Sample-level evaluation (A.1; Algorithm 1, lines 6 and 7): E = {(x, y, y-hat) | Fail(y-hat, y, x)}."""
 
 import json
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from pada_graph.nodes.run import Run
 from pada_graph.services import Completion
 from pada_graph.state import Evaluation, PadaState, Prediction, Row, Split
 from pada_graph.stats import score
+from pada_graph.tasks.base import AT_ONCE
 
 
 def evaluate(state: PadaState, run: Run) -> PadaState:
@@ -57,13 +61,25 @@ def _predict(run: Run, iteration: int | None, split: Split, rows: list[Row], par
     )
     run.emit("predicting", iteration=iteration, split=split, done=len(done), total=len(rows))
     with partial.open("a", encoding="utf-8") as file:
-        for completion in completions if todo else []:
-            prediction = _judge(run, todo[completion.index], completion)
+        for prediction in _judged(run, todo, completions) if todo else []:
             done[prediction["id"]] = prediction
             file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
             file.flush()
             run.emit("predicting", iteration=iteration, split=split, done=len(done), total=len(rows))
     return [done[row["id"]] for row in rows]
+
+
+def _judged(run: Run, rows: list[Row], completions: Iterator[Completion]) -> Iterator[Prediction]:
+    """Score completions as they come, several at once where scoring waits for programs to run (HumanEval)."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting: deque[Future[Prediction]] = deque()
+        for completion in completions:
+            waiting.append(pool.submit(_judge, run, rows[completion.index], completion))
+            while waiting[0].done() or len(waiting) > 4 * AT_ONCE:
+                yield waiting.popleft().result()
+                if not waiting:
+                    break
+        yield from (future.result() for future in waiting)
 
 
 def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
@@ -77,15 +93,22 @@ def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
         "parsed": verdict.parsed,
         "reason": verdict.reason,
         "truncated": completion.truncated,
+        "measures": dict(verdict.measures),
+        "group": run.task.group(row),
     }
 
 
 def _read_partial(path: Path) -> list[Prediction]:
-    """The whole lines of an unfinished predictions file; a torn last line is cut off."""
+    """The whole lines of an unfinished predictions file; what follows a torn or damaged one is cut off."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    return [json.loads(line) for line in whole.split("\n")[:-1]]
+    predictions: list[Prediction] = []
+    whole = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        try:
+            predictions.append(json.loads(line))
+        except ValueError:
+            break
+        whole.append(f"{line}\n")
+    path.write_text("".join(whole), encoding="utf-8")
+    return predictions

@@ -1,7 +1,6 @@
 """Open the run a node belongs to."""
 
 import dataclasses
-import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +9,15 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from pada_graph.config import ROLES, Models, Role, RunConfig, parse_config
-from pada_graph.errors import InputError
+from pada_graph.config import ROLES, Models, RunConfig, parse_config
+from pada_graph.nodes.recorded_config import CONFIG, record_environment
 from pada_graph.nodes.run import Rows, Run
 from pada_graph.rundir import RunDir
-from pada_graph.services import Services, Usage, default_services
+from pada_graph.services import Services, default_services
 from pada_graph.state import PadaInput
 from pada_graph.tasks import get_task
-from pada_graph.teacher.journal import Journal
 from pada_graph.teacher.limits import is_secret
-from pada_graph.teacher.models import TRANSPORT
 
-CONFIG = "resolved_config.json"
 _lock = threading.RLock()
 _open: dict[Path, Run] = {}  # one per run directory in use: services hold models and connections
 
@@ -50,7 +46,10 @@ def open_run(
             root = Path(moved or state["run_dir"])
         if root.resolve() not in _open:
             stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
-            _open[root.resolve()] = _make(_with_keys(stored, context), root, services)
+            run = _make(_with_keys(stored, context), root, services)
+            run.task.check()
+            record_environment(run.dir, run.task.environment())
+            _open[root.resolve()] = run
         run = _open[root.resolve()]
     return dataclasses.replace(run, stream=runtime.stream_writer)
 
@@ -62,74 +61,14 @@ def close_run(root: Path) -> None:
 
 
 def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
-    """The stored configuration, with the API keys it leaves out taken from the context's models of the same ids."""
+    """The stored configuration, with what every session gives anew: API keys, and the risk of running code."""
     models = {}
     for role in ROLES:
         kept, given = getattr(stored.models, role), getattr(context.models, role)
         keys = {name: value for name, value in (given.model_extra or {}).items() if is_secret(name)}
         models[role] = kept.model_copy(update=keys) if given.model == kept.model else kept
-    return stored.model_copy(update={"models": Models(**models)})
-
-
-def record_config(directory: RunDir, config: RunConfig) -> None:
-    """Write the configuration of a new run, or check that a run goes on with the one it has.
-
-    What has had no effect yet may differ: everything before the data are written, limits, how a model is reached, and
-    a role that has not answered any call.
-
-    Raises:
-        InputError: another value differs; names its key.
-    """
-    new = redacted(config.model_dump(mode="json"))
-    if directory.path("data/manifest.json").exists():
-        changed = changed_keys(directory.read_json(CONFIG), new)
-        used = _used_roles(directory) if changed else {}
-        if binding := [key for key in changed if not _may_change(key, used)]:
-            raise InputError(
-                f"{directory.root}: this run was started with another configuration ({', '.join(binding)}). "
-                "Resume it with the same one, or choose another --run-dir."
-            )
-        if not changed:
-            return
-    directory.write_json(CONFIG, new)
-
-
-def _used_roles(directory: RunDir) -> Mapping[Role, Usage]:
-    journal = Journal(directory.path("teacher_calls.sqlite"))
-    try:
-        return journal.usage()
-    finally:
-        journal.close()
-
-
-def _may_change(key: str, used: Mapping[Role, Usage]) -> bool:
-    section, role, name, *_ = [*key.split("."), "", ""]
-    return section == "limits" or (section == "models" and (role not in used or name in TRANSPORT))
-
-
-def redacted(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as it may be written down: keys and tokens of models are left out, at any depth."""
-    return {**config, "models": {role: _public(model) for role, model in config["models"].items()}}
-
-
-def _public(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _public(part) for name, part in value.items() if not is_secret(name)}
-    if isinstance(value, list):
-        return [_public(part) for part in value]
-    return re.sub(r"://[^/@]*@", "://", value) if isinstance(value, str) else value  # user:password@ of a URL
-
-
-def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the values that differ."""
-    names = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            names += changed_keys(before, after, f"{prefix}{key}.")
-        elif before != after:
-            names.append(f"{prefix}{key}")
-    return names
+    update = {"models": Models(**models), "unsafe_code_execution": context.unsafe_code_execution}
+    return stored.model_copy(update=update)
 
 
 def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
@@ -148,7 +87,7 @@ def default_run_dir(config: RunConfig) -> str:
 
 
 def _make(config: RunConfig, root: Path, services: Services | None) -> Run:
-    directory, task = RunDir(root), get_task(config.task, config.data.match)
+    directory, task = RunDir(root), get_task(config.task, config.data.match, config.unsafe_code_execution)
     return Run(config, directory, task, Rows(directory, task), services or default_services(config, root), _nobody)
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pada_graph.data import load_splits
+from pada_graph.data import load_splits, overlap_notes
 from pada_graph.errors import InputError
 from pada_graph.nodes.evaluate import another_round, score_split
-from pada_graph.nodes.open import record_config
+from pada_graph.nodes.recorded_config import record_config
 from pada_graph.nodes.run import Run
 from pada_graph.report.page import build_report
 from pada_graph.state import Evaluation, PadaState, Prediction, Split
@@ -38,10 +38,11 @@ def initialize(state: PadaState, run: Run) -> PadaState:
         raise InputError("This thread already holds a run: start a new thread, or resume this one without an input.")
     run.task.check()
     record_config(run.dir, run.config)
-    run.dir.write_json("environment.json", _environment())
+    run.dir.write_json("environment.json", {**_environment(), **run.task.environment()})
     if not run.dir.path("data/manifest.json").exists():
         splits = load_splits(run.task, run.config.data)
         manifest = {split: run.dir.write_jsonl(f"data/{split}.jsonl", rows) for split, rows in splits.items()}
+        run.dir.write_jsonl("data/overlaps.jsonl", splits.overlaps)
         run.dir.write_json("data/manifest.json", manifest)
     run.emit("initialize", task=run.config.task, method=run.config.method, iterations=run.config.iterations)
     return {
@@ -52,6 +53,7 @@ def initialize(state: PadaState, run: Run) -> PadaState:
         "seed": run.config.seed,
         "iteration": 0,
         "stop_reason": "",
+        "notes": overlap_notes(run.dir.read_jsonl("data/overlaps.jsonl")),
     }
 
 

@@ -1,7 +1,7 @@
 """The Pattern Analysis Agent (A.2.1): from validation failures to named patterns and strategies.
 
-Validation rows stop here: what leaves this file are analyses, patterns and strategies, and a strategy that repeats a
-held-out row word for word is dropped.
+Validation rows stop here: what leaves this file are analyses, patterns and strategies, and a strategy that quotes
+or rephrases a held-out row is dropped.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from pada_graph.clustering import cluster
+from pada_graph.nodes.guard import gives_away
 from pada_graph.nodes.run import Run
 from pada_graph.prompts import render
 from pada_graph.state import (
@@ -86,7 +87,7 @@ def analyze_errors(state: FailureBatch, run: Run) -> AnalysisUpdate:
         for id_, reply in sorted(answer.found.items(), key=lambda pair: list(failures).index(pair[0]))
     ]
     run.emit("analyze_errors", iteration=iteration, analysed=len(analyses), failures=len(failures), **run.spent())
-    notes = [f"{item}: no analysis of {failures[id_]['id']}: {why}" for id_, why in answer.problems.items()]
+    notes = [f"{item}: no analysis of {id_}: {why}" for id_, why in answer.problems.items()]
     return {"analyses": analyses, "notes": notes}
 
 
@@ -158,9 +159,8 @@ def draft_strategy(state: PatternTask, run: Run) -> AnalysisUpdate:
     if reply is None:
         return {"notes": [f"{item}: no usable reply; the pattern has no strategy"]}
     text = "\n".join([reply.strategy_name, reply.generation_approach, *reply.key_elements, pattern["category_name"]])
-    held_out = run.rows.held_out.find_quoted(text) or run.rows.held_out_text.find(text)
-    if held_out is not None:
-        return {"notes": [f"{item}: dropped, it repeats the held-out row {held_out}"]}
+    if gives_away(text, iteration, pattern["pattern_id"], run):
+        return {"notes": [f"{item}: dropped, it repeats the held-out row that overlaps.jsonl names"]}
     strategy: Strategy = {
         "iteration": iteration,
         "strategy_id": f"t{iteration}-s{pattern['cluster']}",

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pada_graph.leakage import normalise
 from pada_graph.nodes.data_generation import example_id, strategy_text
+from pada_graph.nodes.guard import quotable, screen_drafts
 from pada_graph.nodes.run import Run
+from pada_graph.nodes.verification import verify_answers
 from pada_graph.prompts import render
 from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
 from pada_graph.teacher.ask import ask_items
 
-QUOTED = 120  # characters of a sample's question in the feedback
+QUOTED = 200  # characters of a sample's question, or of a fault, in the feedback
 WORST = 1.0  # the rating of a sample that could not be used at all
 
 
@@ -33,11 +34,14 @@ class PatternRating(Rating):
 def quality_control(state: BatchState, run: Run) -> BatchUpdate:
     """Assess one batch on adherence, utility and relevance, and say what to improve (A.4).
 
-    Drafts that repeat another row or a held-out one are faults before the judge is asked. The batch's score is the mean
-    over the samples asked for, an unusable one counting as the worst rating.
+    Drafts that repeat another row or a held-out one are faults before the judge is asked, and so are, if wanted, those
+    whose answer it does not arrive at. The batch's score is the mean over the samples asked for, an unusable one
+    counting as the worst rating.
     """
     quality = run.config.quality
-    drafts = _find_repetitions(state, run)
+    drafts = screen_drafts(state, run)
+    if quality.verify_answers and not run.task.proves_answers:
+        drafts = verify_answers(state, run, drafts)
     usable = [draft for draft in drafts if draft["row"] is not None and draft["fate"] == "ok"]
     reviews = _review(state, run, usable) if quality.enabled and usable else {}
     score: float | None = None
@@ -83,31 +87,6 @@ def _good(draft: Draft, reviews: dict[str, Review], batch_score: float | None, r
         return True
     rating = reviews[draft["sample_id"]]["score"] if run.config.quality.gate == "sample" else batch_score
     return rating >= run.config.quality.threshold
-
-
-def _find_repetitions(state: BatchState, run: Run) -> list[Draft]:
-    """Mark drafts that repeat a train or accepted row, one another, or a validation or test row."""
-    plan = state["plan"]
-    known = {normalise(run.task.question(row)) for row in run.rows.split("train")}
-    known |= {normalise(run.task.question(s["row"])) for s in run.synthetic(plan["iteration"] - 1)}
-    known |= {normalise(run.task.question(d["row"])) for d in state.get("kept", []) if d["row"] is not None}
-    held_out = run.rows.held_out
-    checked: list[Draft] = []
-    for draft in state["drafts"]:
-        if draft["row"] is None:
-            checked.append(draft)
-            continue
-        question = run.task.question(draft["row"])
-        if normalise(question) in known:
-            fault = "it repeats a question that exists already; ask something different"
-            checked.append({**draft, "fate": "duplicate", "fault": fault})
-        elif held_out.find(question) is not None:
-            fault = "it is too close to well-known text; write something of your own"
-            checked.append({**draft, "fate": "contaminated", "fault": fault})
-        else:
-            known.add(normalise(question))
-            checked.append(draft)
-    return checked
 
 
 def _review(state: BatchState, run: Run, drafts: list[Draft]) -> dict[str, Review]:
@@ -168,14 +147,13 @@ def _feedback(drafts: list[Draft], reviews: dict[str, Review], threshold: float,
     lines = []
     for draft in drafts:
         review = reviews.get(draft["sample_id"])
-        quotable = draft["row"] is not None and draft["fate"] != "contaminated"
         name = f"the sample based on {example_id(draft['sample_id'])}"
-        if quotable and draft["row"]:
+        if draft["row"] is not None and draft["fate"] != "contaminated":
             name += f", {_short(run.task.question(draft['row']))!r}"
         if draft["fault"]:
-            lines.append(f"{name}: unusable, {draft['fault']}")
+            lines.append(f"{name}: unusable, {quotable(_short(draft['fault']), run)}")
         elif review and not review["score"] >= threshold:
-            lines.append(f"{name}: rated {review['score']:.1f} of 10. {review['feedback']}")
+            lines.append(f"{name}: rated {review['score']:.1f} of 10. {quotable(review['feedback'], run)}")
     return "\n".join(dict.fromkeys(lines))
 
 

@@ -1,6 +1,12 @@
-"""What a node may use besides its state: the run it belongs to."""
+"""What a node may use besides its state: the run it belongs to.
+
+Who reads which split is settled here. Training and generation see "train", pattern analysis "validation"; "test" is
+read twice: by `finalize`, which scores it once at the end, and by the leakage guard (`Rows.guard`, `held_out_*`),
+which gives nothing of it away but that a text is too close to it.
+"""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +15,8 @@ from typing import Any, TypeVar
 
 from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
-from pada_graph.leakage import OverlapIndex
+from pada_graph.leakage import LONGEST, SHORTEST, Embed, LeakageGuard, OverlapIndex
+from pada_graph.near_duplicates import NearDuplicates, Template
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
 from pada_graph.state import Row, Sample, Split
@@ -24,7 +31,16 @@ class Rows:
 
     def __init__(self, directory: RunDir, task: Task):
         self._dir, self._task = directory, task
+        self._lock = threading.Lock()  # batches run in parallel; what they share is made once
+        self._guard: LeakageGuard | None = None
+        self._prose: OverlapIndex | None = None
+        self._whole: OverlapIndex | None = None
+        self._known: dict[tuple[str, ...], NearDuplicates] = {}
         self.split = cache(self._read)
+
+    @cached_property
+    def _template(self) -> Template:
+        return Template(map(self._task.question, self.split("train")))
 
     def _read(self, split: Split) -> list[Row]:
         name = f"data/{split}.jsonl"
@@ -35,19 +51,57 @@ class Rows:
             )
         return rows
 
-    @cached_property
-    def held_out(self) -> OverlapIndex:
-        """Index of the validation and test questions. All that ever leaves it is a row's id."""
-        return self._index(self._task.question)
+    def guard(self, embed: Embed) -> LeakageGuard:
+        """Index of the validation and test questions, embedded once per process."""
+        with self._lock:
+            if self._guard is None:
+                train = map(self.question, self.split("train"))
+                self._guard = LeakageGuard(self._held_out(self.question), train, embed)
+            return self._guard
 
-    @cached_property
+    @property
     def held_out_text(self) -> OverlapIndex:
-        """Index of all that validation and test rows say: prompts, passages and answers."""
-        return self._index(lambda row: f"{self._task.prompt(row)}\n{self._task.target(row)}")
+        """Index of all that validation and test rows say: prompts, passages, answers. For prose that may quote them."""
+        with self._lock:
+            if self._prose is None:
+                self._prose = OverlapIndex(self._held_out(self._text), map(self._text, self.split("train")), SHORTEST)
+            return self._prose
 
-    def _index(self, text: Callable[[Row], str]) -> OverlapIndex:
-        held_out = {row["id"]: text(row) for split in HELD_OUT for row in self.split(split)}
-        return OverlapIndex(held_out, map(text, self.split("train")))
+    @property
+    def held_out_rows(self) -> OverlapIndex:
+        """Index of the held-out rows' questions and targets, for whole rows that may quote them."""
+        with self._lock:
+            if self._whole is None:
+                train = map(self.whole, self.split("train"))
+                self._whole = OverlapIndex(self._held_out(self.whole), train, LONGEST)
+            return self._whole
+
+    def question(self, row: Row) -> str:
+        """What makes a row this row: its question, without what most of D_train's say alike."""
+        return self._template.without(self._task.question(row))
+
+    def whole(self, row: Row) -> str:
+        """Question and target: all that is trained of a row but for the template and the passage."""
+        return f"{self.question(row)}\n{self._task.target(row)}"
+
+    def _held_out(self, text: Callable[[Row], str]) -> dict[str, str]:
+        return {row["id"]: text(row) for split in HELD_OUT for row in self.split(split)}
+
+    def _text(self, row: Row) -> str:
+        return f"{self._task.prompt(row)}\n{self._task.target(row)}"
+
+    def known(self, accepted: Sequence[str]) -> NearDuplicates:
+        """Index of the questions of D_train and of the samples in the files `accepted`, made once for their contents.
+
+        Its texts are not to be added to.
+        """
+        with self._lock:
+            key = tuple(str(self._dir.artifact(name)) for name in accepted)
+            if key not in self._known:
+                samples: list[Sample] = [sample for name in accepted for sample in self._dir.read_jsonl(name)]
+                rows = [*self.split("train"), *(sample["row"] for sample in samples)]
+                self._known[key] = NearDuplicates((row["id"], self.question(row)) for row in rows)
+            return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -84,10 +138,18 @@ class Run:
             drawn += self.rng(*purpose, len(drawn)).sample(values, min(len(values), count - len(drawn)))
         return drawn
 
+    @property
+    def guard(self) -> LeakageGuard:
+        """What finds validation and test rows in written text."""
+        return self.rows.guard(self.services.embedder.embed)
+
+    def known(self, iteration: int) -> NearDuplicates:
+        """Index of what the student was trained on before this round: D_train and the samples of earlier rounds."""
+        return self.rows.known(self._accepted(iteration - 1))
+
     def synthetic(self, until: int) -> list[Sample]:
         """D_syn: the samples accepted in iterations 1 to `until`."""
-        return [
-            sample
-            for iteration in range(1, until + 1)
-            for sample in self.dir.read_jsonl(f"{self.dir.iteration(iteration)}/synthetic_accepted.jsonl")
-        ]
+        return [sample for name in self._accepted(until) for sample in self.dir.read_jsonl(name)]
+
+    def _accepted(self, until: int) -> list[str]:
+        return [f"{self.dir.iteration(iteration)}/synthetic_accepted.jsonl" for iteration in range(1, until + 1)]

@@ -44,6 +44,7 @@ def build_report(run_dir: Path) -> Path:
         models=_models(metrics),
         detectable=_detectable(metrics),
         collapsed=sections.collapsed(run),
+        described=sections.described(run, config),
         rounds=rounds,
         bars=bars,
         legend=_legend(bars),
@@ -52,6 +53,7 @@ def build_report(run_dir: Path) -> Path:
         batches=sections.batch_rounds(run),
         fates=sections.FATES,
         samples=sections.samples(run),
+        overlaps=sections.overlaps(run),
         flips=sections.flips(run, metrics["best_iteration"]),
         config=yaml.safe_dump(sections.public_config(config), sort_keys=False, allow_unicode=True),
         versions=versions,
@@ -106,8 +108,12 @@ def _claim(metrics: Mapping[str, Any], best: int, test: Mapping[str, Any] | None
             " Augmentation brought no gain." if best == 0 and len(metrics["iterations"]) > 1 else ""
         )
     p_value = f"p = {compared['p_value']:.2g}" if compared["p_value"] >= 0.001 else "p < 0.001"
+    grouped = compared.get("group_p_value")  # dependent items: McNemar's test does not count
+    test_name = (
+        f"McNemar {p_value}" if grouped is None else f"sign test of {compared['groups']} groups p = {grouped:.2g}"
+    )
     detail = (
-        f"95 % interval {points(compared['low'])} to {points(compared['high'])}, McNemar {p_value}, "
+        f"95 % interval {points(compared['low'])} to {points(compared['high'])}, {test_name}, "
         f"{compared['fixed']} fixed, {compared['broken']} broken"
     )
     if compared["verdict"] == "no detectable difference":

@@ -9,9 +9,18 @@ from typing import Any
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
-from pada_graph.stats import score
+from pada_graph.stats import describe, score
+from pada_graph.tasks import get_task
 
 FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
+KINDS = {  # of an overlap, as nodes/guard.py writes them
+    "ngram": "shares words in a row with a validation or test row",
+    "embedding": "rephrases a validation or test row",
+    "seed": "hardly differs from its seed",
+    "train": "repeats a train row",
+    "accepted": "repeats a sample of an earlier round",
+    "round": "repeats a sample of the same round",
+}
 LONGEST = 1500  # characters shown of one text
 SPLITS = ("train", "validation", "test")
 # Keyword arguments of a teacher model that cannot be secrets; any other text among them is not shown.
@@ -180,6 +189,21 @@ def samples(run: RunDir, limit: int = 12) -> dict[str, Any]:
     }
 
 
+def overlaps(run: RunDir, limit: int = 50) -> dict[str, Any]:
+    """Rows left out of a split or repeated in it, and drafts and strategies that the leakage guard stopped."""
+    data = rows(run, "data/overlaps.jsonl")
+    stopped = [row for t in iterations(run) for row in rows(run, f"iteration_{t}/overlaps.jsonl")]
+    counts = Counter((row["iteration"], row["subject"], row["kind"]) for row in stopped)
+    return {
+        "data": data[:limit],
+        "data_total": len(data),
+        "stopped": stopped[:limit],
+        "stopped_total": len(stopped),
+        "counts": sorted((*key, count) for key, count in counts.items()),
+        "kinds": KINDS,
+    }
+
+
 def flips(run: RunDir, best: int | None, limit: int = 8) -> dict[str, Any] | None:
     """Examples that differ between iteration 0 and the best: of the test split, else of validation."""
     for split in ("test", "validation"):
@@ -209,6 +233,17 @@ def collapsed(run: RunDir) -> list[str]:
                 share = f"{times} of {len(predictions)} {split} questions"
                 found.append(f"{model_name(iteration)} answers {clip(answer, 40)!r} to {share}: it may have collapsed.")
                 break
+    return found
+
+
+def described(run: RunDir, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What stands beside accuracy, of every model that answered the test split: chance level, letters, measures."""
+    chance = get_task(config["task"], config["data"]["match"]).chance
+    found = []
+    for iteration in (None, *iterations(run)):
+        predictions: list[Prediction] = rows(run, f"{run.iteration(iteration)}/predictions_test.jsonl")
+        if predictions:
+            found.append({"name": model_name(iteration), **score(predictions), **describe(predictions, chance)})
     return found
 
 

@@ -15,7 +15,14 @@ TASKS = {
 }
 
 
-def get_task(name: str, match: str = "exact") -> Task:
-    """The task of that name; `match` is data.match and concerns jsonl alone."""
+def get_task(name: str, match: str = "exact", unsafe: bool = False) -> Task:
+    """The task of that name.
+
+    Args:
+        name: A key of `TASKS`.
+        match: `data.match`; concerns jsonl alone.
+        unsafe: `unsafe_code_execution`; concerns humaneval alone.
+    """
     task_class: type[Task] = getattr(import_module(f"pada_graph.tasks.{name}"), TASKS[name])
-    return task_class(match) if name == "jsonl" else task_class()  # type: ignore[call-arg]
+    settings = {"jsonl": (match,), "humaneval": (unsafe,)}
+    return task_class(*settings.get(name, ()))

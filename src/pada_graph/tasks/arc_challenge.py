@@ -1,8 +1,9 @@
 """ARC Challenge: grade-school science questions with, mostly, four choices (Clark et al., 2018; arXiv 1803.05457).
 
 The choices are listed and the letter is generated, as in lm-evaluation-harness' `arc_challenge_chat` (pull request
-2829); choice.py says how it is read. Labels "1".."4" become A..D, and rows with three or five choices are kept. Not
-covered: option likelihoods (`arc_challenge`), whose scores are not comparable with these.
+2829); choice.py says how it is read. Labels "1".."4" become A..D, in the prompt too, and rows with three or five
+choices are kept, each with its own letters. Not covered: option likelihoods (`arc_challenge`), whose scores are not
+comparable with these.
 """
 
 from collections.abc import Mapping
@@ -59,8 +60,8 @@ class ArcChallenge(Task):
         return str(row["answer"])
 
     def score(self, output: str, row: Row) -> Verdict:
-        """Compare the letter read from the output with the correct one."""
-        return judge_letter(output, LETTERS[: len(row["choices"])], row["answer"])
+        """Compare the letter read from the output with the correct one; "numbered" rows were prompted with numbers."""
+        return judge_letter(output, LETTERS[: len(row["choices"])], row["answer"], row.get("numbered", False))
 
     def question(self, row: Row) -> str:
         """Question and choices."""

@@ -4,12 +4,15 @@
 evaluation and for synthetic data, so that format never drifts.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pada_graph.state import Row, Split
+
+AT_ONCE = min(4, os.cpu_count() or 1)  # verdicts at a time: programs have a wall clock, and share the machine
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Verdict:
     correct: bool
     parsed: str | None  # the answer that was read; None: nothing readable, which is wrong
     reason: str = ""  # why it is wrong, in words the analyst can use; empty if correct
+    measures: Mapping[str, float] = field(default_factory=dict)  # reported beside accuracy as means, e.g. {"f1": 0.5}
 
 
 class Task(ABC):
@@ -31,6 +35,7 @@ class Task(ABC):
     chance: ClassVar[float | None] = None  # accuracy of guessing
     max_new_tokens: ClassVar[int]
     stop: ClassVar[tuple[str, ...]] = ()
+    proves_answers: ClassVar[bool] = False  # `variant` has proved that an answer is right (HumanEval runs its tests)
     generated_fields: ClassVar[dict[str, str]]  # what the generator writes: field -> description for its prompt
 
     @abstractmethod
@@ -67,6 +72,10 @@ class Task(ABC):
         Raises:
             InputError: it cannot; says what to install.
         """
+
+    def environment(self) -> dict[str, str]:
+        """What a run's records must say of how the task is scored here (HumanEval: the sandbox)."""
+        return {}
 
     def example(self, row: Row) -> dict[str, Any]:
         """What a generator is shown of a train row: the fields it has to write, and the context they rest on."""

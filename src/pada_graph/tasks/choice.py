@@ -1,9 +1,13 @@
 """Multiple choice: listing the options and reading the letter of an answer. Shared by ARC, HellaSwag and jsonl.
 
 Accuracy is that of the generated letter, not of option likelihoods: the two differ by 20-30 points
-(lm-evaluation-harness issue 2914, pull request 2829) and the student is trained on text. Llama 3's published evaluation
-reads the letter too. Reading is strict on purpose: there is no "last capital letter" rule, which takes "A good reason
-is ..." for A. An output that states no letter is unparsed, hence wrong; nothing is guessed.
+(lm-evaluation-harness issues 2605 and 2914, pull request 2829) and the student is trained on text. Llama 3's published
+evaluation reads the letter too. Reading is strict on purpose. There is no "last capital letter" and no "letter
+anywhere" rule: they take "A good reason is ..." for A and "B because a car moves" for A (lm-evaluation-harness pull
+request 4188). An output that states no letter is unparsed, hence wrong; nothing is guessed, as MMLU-Pro does.
+
+Not covered: an answer given by the text of its option, by a letter inside a sentence ("I would pick B"), or in a
+language other than English.
 """
 
 import re
@@ -16,20 +20,30 @@ from pada_graph.tasks.base import Verdict
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _FLAGS = re.IGNORECASE | re.ASCII  # without ASCII, IGNORECASE lets [A-Z] match a long s and the Kelvin sign
-_OPEN, _CLOSE = r"[(\[\"']*", r"[)\]\"']*"
-_ALONE = r"(?![a-z0-9'’+]|[-.][a-z0-9])"  # not the start of a word, of "B-cell", of "U.S."
-_WHOLE = re.compile(rf"{_OPEN}([a-z]){_CLOSE}[.:]?{_CLOSE}", _FLAGS)
+_OPEN, _CLOSE = r"(?:(?:option|choice|letter|answer) )?[(\[\"'“‘]*", r"[)\]\"'”’]*"
+_ALONE = r"(?![a-z0-9+]|['’][a-z]|[-.][a-z0-9])"  # not the start of a word, of "B-cell", of "U.S.", of "A's"
+_WHOLE = re.compile(rf"{_OPEN}(?P<letter>[a-z]){_CLOSE}[.:]?{_CLOSE}", _FLAGS)
 _STATEMENT = re.compile(
-    r"(?P<negated>\b(?:wrong|incorrect|not the(?: right| correct)?) )?(?P<final>\bfinal )?\banswer ?(?:is ?:?|:)\s?"
-    rf"(?:the )?(?:(?:option|choice|letter) )?(?P<open>{_OPEN})(?P<letter>[a-z]){_ALONE}",
+    r"(?P<negated>(?:\b(?:wrong|incorrect|not the)|(?:\bnot|n['’]t) (?:think|believe|sure)(?: that)?(?: the)?)"
+    r"(?: right| correct| best)? )?"
+    r"(?P<final>\bfinal )?\b(?:answer|(?:correct|right|best) (?:option|choice)) ?(?:is ?:?|:)\s?"
+    rf"(?:the )?(?P<open>{_OPEN})(?P<letter>[a-z]){_ALONE}",
     _FLAGS,
 )
-_LEADING = re.compile(rf"^{_OPEN}([a-z])(?:[.):,\]]+(?=\s|$)|$)", _FLAGS | re.MULTILINE)
-# A small letter counts only before punctuation: in "B, a wet palm" it is the article.
+_LEADING = re.compile(
+    rf"^{_OPEN}(?P<letter>[a-z])(?:[.):,\]]+(?=\s|$)|[)\]]| [-–—] |$"
+    rf"|{_CLOSE} is (?:correct|the (?:(?:correct|right|best) )?(?:answer|option|choice))\b)",
+    _FLAGS | re.MULTILINE,
+)
+# Before a word "A" is the article and "I" the pronoun, as in "B, A wet palm". "B, and A is wrong" names B alone.
 _SECOND = re.compile(
-    rf"[.):,\]\"']* ?(?:\b(?:or|and)\b|/|,|&) ?{_OPEN}((?-i:[A-Z]){_ALONE}|[a-z](?=[.):,\]]|$))", _FLAGS | re.MULTILINE
+    rf"[.):,\]\"'”’]* ?(?:\b(?:and/or|or|and)\b|/|,|&) ?{_OPEN}"
+    rf"(?P<letter>[b-hj-z]|[ai](?! (?!are\b|because\b)[a-z0-9])){_ALONE}(?! is\b)",
+    _FLAGS | re.MULTILINE,
 )
 _RUN_ON = re.compile(r"(?<=\S)\s*\bQuestion:")
+_WRAPPER = re.compile(r"\\(?:boxed|fbox|text|mathrm|textbf|mathbf) ?\{([^{}]*)\}")
+_NUMBERED = re.compile(r"(?<![\w.,-])([1-9])(?![\w%]|[.,:/][0-9])", re.ASCII)
 
 
 def before_run_on(output: str) -> str:
@@ -37,57 +51,74 @@ def before_run_on(output: str) -> str:
     return _RUN_ON.split(output.strip(), maxsplit=1)[0]
 
 
-def read_letter(output: str, labels: str) -> str | None:
+def unwrapped(text: str) -> str:
+    r"""Take off LaTeX that wraps text, two deep: "\boxed{\text{B}}" is "B"."""
+    return _WRAPPER.sub(r"\1", _WRAPPER.sub(r"\1", text))
+
+
+def read_letter(output: str, labels: str, numbered: bool = False) -> str | None:
     """Read the letter that an output gives as its answer.
 
-    In this order, in the text up to a blank line or a run-on "Question:", without markdown: the whole text is one label
-    in brackets or quotes; the first statement "answer is X" or "answer: X" (a "final answer" outranks others; "X or Y"
-    is no answer, "not X" no statement); a label that leads the text, followed by . ) : , or the end of its line.
+    In this order, in the text up to a blank line or a run-on "Question:", without markdown and LaTeX: the whole text
+    is one label in brackets or quotes; the first statement "answer is X" or "answer: X" (a "final answer" outranks
+    others; "X or Y" is no answer, "not X" no statement); a label that leads the text, followed by . ) : , or the end
+    of its line, or by "is correct". Replies generated here stop at a blank line too.
 
     Args:
         output: What the model wrote.
         labels: The item's own letters, e.g. "ABCD". No other letter is ever returned.
+        numbered: The item's options were numbered from 1: "2" is B.
 
     Returns:
         The letter in upper case, or None if the output states none.
     """
-    paragraph = re.split(r"\n[^\S\n]*\n", before_run_on(output), maxsplit=1)[0]
-    plain = re.sub(r"[*_`#>~]", "", paragraph)
-    text = "\n".join(" ".join(line.split()) for line in plain.splitlines()).strip()
+    paragraph = _plain(re.split(r"\n[^\S\n]*\n", before_run_on(output), maxsplit=1)[0], numbered)
+    found = _stated(paragraph) or _leading(paragraph)
+    return None if found is None or _names_another(found, labels) else _known(found["letter"], labels)
+
+
+def _plain(paragraph: str, numbered: bool) -> str:
+    bare = re.sub(r"[*_`#>~$]", "", unwrapped(paragraph))
+    text = "\n".join(" ".join(line.split()) for line in bare.splitlines()).strip()
+    return _NUMBERED.sub(lambda found: f"({LETTERS[int(found[1]) - 1]})", text) if numbered else text
+
+
+def _stated(text: str) -> re.Match[str] | None:
     if whole := _WHOLE.fullmatch(text):
-        return _known(whole[1], labels)
+        return whole
     statements = [found for found in _STATEMENT.finditer(text) if not found["negated"] and not _is_article(found)]
-    if statements:
-        stated = next((found for found in statements if found["final"]), statements[0])
-        return None if _names_another(stated, "letter", labels) else _known(stated["letter"], labels)
-    leading = list(_LEADING.finditer(text))
-    if not leading or leading[0].start() > 0 or _names_another(leading[0], 1, labels):
-        return None
-    one = {found[1].upper() for found in leading}  # more than one: the options are being repeated, none is chosen
-    return _known(leading[0][1], labels) if len(one) == 1 else None
+    return next((found for found in statements if found["final"]), statements[0] if statements else None)
+
+
+def _leading(text: str) -> re.Match[str] | None:
+    """The label that leads the text; None if other lines lead with other labels: the options are being repeated."""
+    found = list(_LEADING.finditer(text))
+    one = len({label["letter"].upper() for label in found}) == 1
+    return found[0] if one and found[0].start() == 0 else None
+
+
+def _is_article(statement: re.Match[str]) -> bool:
+    """Whether "a" is the article in "answer is a good one", or "I" the pronoun; in "answer is A because" it is not."""
+    rest = statement.string[statement.end() :]
+    if statement["letter"] not in "aAiI" or statement["open"] or not rest.startswith(" "):
+        return False
+    return not re.match(r" (because|since|as|for|or|and)\b| [^a-zA-Z]", rest)
+
+
+def _names_another(first: re.Match[str], labels: str) -> bool:
+    """Whether a second letter of the item follows, as in "B or C", "B/C", "B, C"."""
+    second = _SECOND.match(first.string, first.end("letter"))
+    letter = second["letter"].upper() if second else first["letter"].upper()
+    return letter != first["letter"].upper() and letter in labels
 
 
 def _known(letter: str, labels: str) -> str | None:
     return letter.upper() if letter.upper() in labels else None
 
 
-def _is_article(statement: re.Match[str]) -> bool:
-    """Whether the letter is the article in "answer is a good one"; "answer is A because ..." is a statement."""
-    rest = statement.string[statement.end() :]
-    if statement["letter"] not in "aA" or statement["open"] or not rest.startswith(" "):
-        return False
-    return not re.match(r" (because|since|as|for|or|and)\b| [^a-zA-Z]", rest)
-
-
-def _names_another(first: re.Match[str], group: int | str, labels: str) -> bool:
-    """Whether a second letter of the item follows, as in "B or C", "B/C", "B, C"."""
-    second = _SECOND.match(first.string, first.end(group))
-    return second is not None and second[1].upper() != first[group].upper() and second[1].upper() in labels
-
-
-def judge_letter(output: str, labels: str, answer: str) -> Verdict:
-    """The verdict on an output whose answer is a letter."""
-    letter = read_letter(output, labels)
+def judge_letter(output: str, labels: str, answer: str, numbered: bool = False) -> Verdict:
+    """The verdict on an output whose answer is a letter; `numbered` as in `read_letter`."""
+    letter = read_letter(output, labels, numbered)
     if letter is None:
         return Verdict(False, None, f"format error: no single answer letter out of {', '.join(labels)} can be read")
     return Verdict(
@@ -134,7 +165,7 @@ def letter_field(raw: Mapping[str, Any], field: str, count: int) -> str:
     value = raw.get(field)
     labels = LETTERS[:count]
     found = _WHOLE.fullmatch(value.strip()) if isinstance(value, str) else None
-    letter = _known(found[1], labels) if found else None
+    letter = _known(found["letter"], labels) if found else None
     if letter is None:
         raise ValueError(f'field "{field}" must be one of the letters {", ".join(labels)}, but is {value!r}')
     return letter

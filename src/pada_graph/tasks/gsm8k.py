@@ -1,17 +1,19 @@
 """GSM8K: grade-school maths word problems with a worked solution (Cobbe et al., 2021; arXiv 2110.14168).
 
 The target is the solution without its <<...>> calculator annotations, ended by "#### N" as published; number.py says
-how an output's number is read and compared. The hub has no validation split: ours is cut from train. Not covered:
-few-shot prompts, which published scores mostly use.
+how an output's number is read and compared. Beside accuracy stands "strict", the share that is right in the published
+form "#### N", which lm-evaluation-harness calls strict-match. The hub has no validation split: ours is cut from train.
+Not covered: few-shot prompts, which published scores mostly use.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pada_graph.state import Row, Split
 from pada_graph.tasks.base import Task, Verdict, text_field
-from pada_graph.tasks.number import exact_number, judge_number
+from pada_graph.tasks.number import exact_number, is_strict, judge_number
 
 
 class Gsm8k(Task):
@@ -50,7 +52,7 @@ class Gsm8k(Task):
         Raises:
             ValueError: as `parse`, or the answer is a number without its steps.
         """
-        *steps, last = text_field(fields, "answer").strip().replace("**", "").splitlines()
+        *steps, last = text_field(fields, "answer").strip().replace("**", "").splitlines() or [""]
         stated = re.fullmatch(r"(?i)\s*(?:the )?(?:final )?answer(?: is:?|:)\s*(.+)", last)
         if stated and exact_number(stated[1]) is not None:
             last = f"#### {stated[1]}"
@@ -71,8 +73,10 @@ class Gsm8k(Task):
         return str(row["answer"])
 
     def score(self, output: str, row: Row) -> Verdict:
-        """Compare the number read from the output with the one after the row's "####"."""
-        return judge_number(output, row["answer"].rpartition("#### ")[2])
+        """Compare the number read from the output with the one after the row's "####"; measure "strict", 0 or 1."""
+        answer = row["answer"].rpartition("#### ")[2]
+        verdict = judge_number(output, answer)
+        return replace(verdict, measures={"strict": float(verdict.correct and is_strict(output, answer))})
 
     def question(self, row: Row) -> str:
         """The problem."""

@@ -1,9 +1,11 @@
 """HellaSwag: choose the ending that continues a description (Zellers et al., 2019; arXiv 1905.07830).
 
 Texts are cleaned by the rule of lm-evaluation-harness' hellaswag task, which turns WikiHow's "[title]" into a full stop
-and removes other markers; the context is "activity: ctx_a ctx_b". As in lighteval, the endings are listed and the
-letter is generated; choice.py says how it is read. The hub's test split has no labels: validation and test come from
-its validation. Not covered: ending likelihoods (acc, acc_norm), whose scores are not comparable with these.
+and removes other markers; here no second stop is set after one, and all runs of spaces become one. The context is
+"activity: ctx_a ctx_b", ctx_b with a capital first letter and otherwise as it is. As in lighteval, the endings are
+listed and the letter is generated; choice.py says how it is read. The hub's test split has no labels: validation and
+test come from its validation. Not covered: ending likelihoods (acc, acc_norm), whose scores are not comparable with
+these.
 """
 
 import re
@@ -77,5 +79,5 @@ class HellaSwag(Task):
 
 
 def _clean(text: str) -> str:
-    with_stops = re.sub(r"\.? \[title\]", ". ", text.strip())
-    return re.sub(r"\[.*?\]", "", with_stops).replace("  ", " ").strip()
+    with_stops = re.sub(r"(?<=[.!?]) \[title\]", " ", text).replace(" [title]", ". ")
+    return " ".join(re.sub(r"\[.*?\]", "", with_stops).split())

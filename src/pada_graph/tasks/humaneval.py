@@ -1,9 +1,10 @@
 """HumanEval: write a Python function from its signature and docstring (Chen et al., 2021; arXiv 2107.03374).
 
-As in openai/human-eval, a completion runs after the prompt, with the tests and `check(entry_point)` after it; of a chat
-reply only the fenced block that defines the function is run (else its first block, else all of it). The target is the
-whole function in a fence: a bare body would lose its first indent to chat templates, which trim messages. The hub has
-one split of 164 rows: all of ours are cut from it. Not covered: pass@k for k > 1, the longer tests of EvalPlus.
+As in openai/human-eval, a completion runs after the prompt, and `check(entry_point)` decides; but the tests run in a
+process of their own (sandbox), where the helpers that they use are the prompt's, not the completion's. Of a chat reply
+only the fenced block that defines the function is run (else its first block, else all of it). The target is the whole
+function in a fence: a bare body would lose its first indent to chat templates, which trim messages. The hub has one
+split of 164 rows: all of ours are cut from it. Not covered: pass@k for k > 1, the longer tests of EvalPlus.
 """
 
 import ast
@@ -12,7 +13,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pada_graph.sandbox import run_python
+from pada_graph.sandbox import run_tests, sandbox_mode
 from pada_graph.state import Row, Split
 from pada_graph.tasks.base import Task, Verdict, text_field
 
@@ -28,11 +29,16 @@ class HumanEval(Task):
     hub = ("openai/openai_humaneval", "openai_humaneval")
     pools: ClassVar[dict[Split, str]] = {"train": "test", "validation": "test", "test": "test"}
     max_new_tokens = 768
+    proves_answers = True
     generated_fields: ClassVar[dict[str, str]] = {
         "prompt": "Python source: the imports it needs, the signature, a docstring that says what is returned",
         "solution": "Python source: the function's body, indented by four spaces, that follows the prompt",
-        "check": 'Python source: a function "def check(candidate):" with at least three asserts on calls of candidate',
+        "check": 'Python source: a function "def check(candidate):" with at least three asserts on calls of candidate, '
+        "whose arguments and results are plain data",
     }
+
+    def __init__(self, unsafe: bool = False):
+        self.unsafe = unsafe  # run the code all the same where no sandbox works
 
     def parse(self, raw: Mapping[str, Any]) -> Row:
         """Make a row from the hub's layout; "task_id" becomes the row's id.
@@ -68,9 +74,9 @@ class HumanEval(Task):
         entry_point = functions[-1].name
         body = _body(prompt, text_field(fields, "solution"), entry_point)
         row = {"prompt": prompt, "entry_point": entry_point, "test": check, "canonical_solution": body}
-        if _run(prompt, row).correct:
+        if self._run(prompt, row).correct:
             raise ValueError('field "check" tests nothing: it passes without the solution')
-        verdict = _run(prompt + body, row)
+        verdict = self._run(prompt + body, row)
         if not verdict.correct:
             raise ValueError(f'field "solution" does not pass its own "check": {verdict.reason}')
         return row
@@ -86,30 +92,37 @@ class HumanEval(Task):
         return f"```python\n{row['prompt'].strip(chr(10))}\n{row['canonical_solution'].strip(chr(10))}\n```"
 
     def check(self) -> None:
-        """Probe the sandbox: without it no verdict is possible."""
-        run_python("pass")
+        """Probe the sandbox, once per process: without it no verdict is possible.
+
+        Raises:
+            InputError: none works here, and `unsafe` is false; says what to install or allow.
+        """
+        sandbox_mode(self.unsafe)
+
+    def environment(self) -> dict[str, str]:
+        """Which sandbox the verdicts come from."""
+        return {"sandbox": sandbox_mode(self.unsafe)}
 
     def score(self, output: str, row: Row) -> Verdict:
-        """Run the output's code after the prompt and before the tests.
+        """Run the tests on the output's code, placed after the prompt; from any number of threads at once.
 
         Raises:
             InputError: there is no sandbox on this machine.
+            StoppedError: the sandbox worked before, and cannot be started now.
         """
         code = _code(output, row["entry_point"])
         if not code.strip():
             return Verdict(False, None, "format error: the output holds no code")
-        return _run(f"{row['prompt'].rstrip(chr(10))}\n{code}", row, code)
+        return self._run(f"{row['prompt'].rstrip(chr(10))}\n{code}", row, code)
 
     def question(self, row: Row) -> str:
         """The function's head."""
         return str(row["prompt"])
 
-
-def _run(program: str, row: Row, parsed: str = "") -> Verdict:
-    outcome = run_python(f"{program}\n\n{row['test']}\n\ncheck({row['entry_point']})\n")
-    return Verdict(
-        outcome.passed, parsed, "" if outcome.passed else f"the tests ended with {outcome.error.strip(': ')}"
-    )
+    def _run(self, program: str, row: Row, parsed: str = "") -> Verdict:
+        outcome = run_tests(program, row["entry_point"], row["prompt"], row["test"], self.unsafe)
+        reason = "" if outcome.passed else f"the tests fail: {outcome.error.strip(': ')}"
+        return Verdict(outcome.passed, parsed, reason)
 
 
 def _code(output: str, entry_point: str) -> str:
@@ -118,6 +131,9 @@ def _code(output: str, entry_point: str) -> str:
     defining = next((block for block in blocks if definition.search(block)), None)
     if defining is not None:
         return textwrap.dedent(defining)  # a fence inside a list item is indented
+    unfenced = re.split(r"^[ \t]*```", output, maxsplit=1, flags=re.MULTILINE)[0]
+    if definition.search(unfenced):  # only a closing fence, or a fenced example after the function
+        return unfenced
     return blocks[0] if blocks else output
 
 

@@ -1,36 +1,45 @@
-"""Numbers: reading the final number of an answer and comparing it exactly. Shared by GSM8K and jsonl.
+"""Numbers: reading the final number of an answer and comparing it exactly. Shared by GSM8K, the demo and jsonl.
 
 The order of statements follows GSM8K's own `extract_answer` (openai/grade-school-math), which takes the first "#### N",
 and adds what MATH and lm-evaluation-harness' flexible filter read: a boxed number, "answer is N", the last number.
-Numbers are compared as `Decimal`: "18.00", "$18" and "18" are equal, which the string equality of both calls different.
-A fraction n/m is never read as n: a statement "#### n/m" is unreadable. Not covered: scientific notation, times, units.
+The first "####" counts because untuned models run on into further problems (sglang pull request 29933). As in both,
+commas between digits are dropped wherever they stand. Numbers are compared as `Decimal`: "18.00", "$18" and "18" are
+equal, which their string equality calls different (lm-evaluation-harness issue 3214, pull request 3254).
+
+What is not one number is never read as its first part: a fraction "3/4", a time "5:30", a power, "1.234.567", a sum
+without its result, a range. Not covered: scientific notation, numbers in words, units and percent signs (ignored).
 """
 
 import re
 from decimal import Decimal
 
 from pada_graph.tasks.base import Verdict
-from pada_graph.tasks.choice import before_run_on
+from pada_graph.tasks.choice import before_run_on, unwrapped
 
-# 1,234 or 1,00,000 or 1234, with decimals; or .5
-_DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
-# A sign right after a word or bracket is a minus between two numbers. n/m and "1 n/m" are one match, with `fraction`.
-_NUMBER = (
-    rf"(?<![0-9.])(?P<number>(?:(?<![\w)\]])[-+])?(?:\$ ?[-+]?)?(?:{_DIGITS}))"
-    r"(?P<fraction>(?: [0-9]+)?(?: ?/ ?\$?[0-9]+)+)?"
-)
+_DIGITS = r"(?:[0-9]+(?:,[0-9]+)*(?:\.[0-9]+)?|(?<!\w)\.[0-9]+)"
+# A sign right after a word or bracket is a minus between two numbers.
+_SIGN = r"(?:[$€£] ?[-+]|(?:(?<![\w)\]])[-+])?(?:[$€£] ?)?)"
+# What makes it another number: "3/4" and "1 3/4", "5:30" and "1.2.3", "2^3" and "1e3", "3½".
+_MORE = r"(?: [0-9]+)?(?: ?/ ?\$?[0-9]+)+|(?:[.:][0-9]+)+|(?:\^|[eE])[-+{]?[0-9]+|[\u00bc-\u00be\u2150-\u215e]"
+_NUMBER = rf"(?<![0-9])(?<![0-9][.,])(?P<number>{_SIGN}{_DIGITS})(?P<more>{_MORE})?"
+# A statement may be worked out, "#### 3 * 6 = 18"; its number is the result. Bounded and atomic, for linear time.
+_TERMS = r"-+*/×÷x().,$€£%0-9"
+_RESULT = rf"(?>(?:x = ?)?(?:[{_TERMS}][{_TERMS} ]{{0,80}}[-+*/×÷x][{_TERMS} ]{{0,80}}= ?)*)"
+_STATED = rf"{_RESULT}{_NUMBER}(?P<sum> ?[-+*/×÷x] ?[$€£(]?[0-9]| [0-9]{{3}}(?![0-9]))?"
 _ANYWHERE = re.compile(_NUMBER, re.ASCII)
-_HASHES = re.compile(rf"####[\s:]*{_NUMBER}", re.ASCII)
-_ANSWER = re.compile(rf"\banswer(?: is ?:?| ?[:=]) ?{_NUMBER}", re.ASCII | re.IGNORECASE)
+_HASHES = re.compile(rf"####[\s:]*{_STATED}", re.ASCII)
+_ANSWER = re.compile(rf"\b(?i:answer(?: is ?:?| ?[:=])) ?{_STATED}", re.ASCII)
 _BOXED = re.compile(r"\\(?:boxed|fbox) ?\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
-_WRAPPER = re.compile(r"\\(?:boxed|fbox|text|mathrm|textbf|mathbf) ?\{([^{}]*)\}")
+_FRAC = re.compile(r"\\[dt]?frac ?\{([^{}]*)\} ?\{([^{}]*)\}")
+_STRICT = re.compile(r"#### (-?[0-9][0-9,]*(?:\.[0-9]+)?)", re.ASCII)
+_MINUS = str.maketrans("\u2212\u2013", "--")
 
 
 def read_number(output: str) -> str | None:
     r"""Read the number that an output gives as its answer.
 
     In this order, in the text before a run-on "Question:": the first "#### N", the last \boxed{N}, the last
-    "answer is N", the last number.
+    "answer is N", the last number. The first of them that is there decides, even if it holds no plain number.
 
     Returns:
         The number without $ and commas, as `Decimal` takes it, or None if none is readable.
@@ -43,8 +52,14 @@ def read_number(output: str) -> str | None:
         return _boxed(_plain(boxes[-1]))
     if answers := list(_ANSWER.finditer(text)):
         return _value(answers[-1])
-    numbers = [found for found in _ANYWHERE.finditer(text) if not found["fraction"]]
+    numbers = [found for found in _ANYWHERE.finditer(text) if not found["more"]]
     return _value(numbers[-1]) if numbers else None
+
+
+def is_strict(output: str, answer: str) -> bool:
+    """Whether the first plain "#### N" equals `answer`: one space, no $, no bold, as GSM8K's `extract_answer` asks."""
+    found = _STRICT.search(before_run_on(output))
+    return found is not None and Decimal(found[1].replace(",", "")) == Decimal(answer)
 
 
 def exact_number(text: str) -> str | None:
@@ -64,15 +79,17 @@ def judge_number(output: str, answer: str) -> Verdict:
 
 def _plain(text: str) -> str:
     """Take off markdown bold and LaTeX wrapping, so that a number stands bare."""
-    text = text.replace("\u2212", "-").replace("**", "").replace("\\$", "$").replace("{,}", ",")
-    text = re.sub(r"\\[,!;: ]", "", text)
-    return re.sub(r"[^\S\n]+", " ", _WRAPPER.sub(r"\1", text))
+    text = text.translate(_MINUS).replace("**", "").replace("\\$", "$").replace("\\%", "%").replace("{,}", ",")
+    text = _FRAC.sub(r" \1/\2", re.sub(r"\\[,!;: ]", "", text))
+    return re.sub(r"[^\S\n]+", " ", unwrapped(text))
 
 
 def _boxed(content: str) -> str | None:
-    numbers = list(_ANYWHERE.finditer(content))
-    return _value(numbers[0]) if len(numbers) == 1 and "\\" not in content else None
+    result = content.rpartition("=")[2]
+    numbers = list(_ANYWHERE.finditer(result))
+    return _value(numbers[0]) if len(numbers) == 1 and "\\" not in result else None
 
 
 def _value(found: re.Match[str]) -> str | None:
-    return None if found["fraction"] else re.sub(r"[^0-9.-]", "", found["number"])
+    parts = found.groupdict()
+    return None if parts["more"] or parts.get("sum") else re.sub(r"[^0-9.-]", "", parts["number"])

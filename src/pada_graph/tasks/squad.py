@@ -1,12 +1,16 @@
 """SQuAD 1.1: answer a question with a span of a passage (Rajpurkar et al., 2016; arXiv 1606.05250).
 
-Exact match by the rule of the official evaluation script: lower case, punctuation deleted, articles deleted, whitespace
-collapsed, best over all accepted answers; nothing else is forgiven. An output ends at its first line break. Validation
-and test come from the hub's validation split, whole articles apart. Not covered: F1, unanswerable questions (2.0).
+Exact match by the rule of the official evaluation script (evaluate-v1.1.py), in its order: lower case, ASCII
+punctuation deleted, the words a, an, the deleted, whitespace collapsed; best over all accepted answers. Nothing else is
+forgiven: no "Answer:" is taken off, no Unicode dash or quote deleted, no accent folded. Beside it stands "f1", the
+overlap of words counted with repetition, best over all accepted answers; where one side has no words left it is 1 if
+both have none, else 0, as in the script for SQuAD 2.0 and in torchmetrics. An output ends at its first line feed.
+Validation and test come from the hub's validation split, whole articles apart. Not covered: unanswerable questions.
 """
 
 import re
 import string
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -92,14 +96,20 @@ class Squad(Task):
         return str(row["answers"][0])
 
     def score(self, output: str, row: Row) -> Verdict:
-        """Exact match of the output's first line with any accepted answer."""
-        lines = output.strip().splitlines()
-        if not lines:
-            return Verdict(False, None, "format error: the output is empty")
-        span = lines[0].strip()
-        correct = any(_normalised(span) == _normalised(answer) for answer in row["answers"])
+        """Exact match of the output's first line with any accepted answer; measure "f1", 0 to 1.
+
+        An empty output is unparsed, and right only if an accepted answer is nothing but articles and punctuation.
+        """
+        span = output.strip().partition("\n")[0].strip()
+        words = _words(span)
+        golds = [_words(answer) for answer in row["answers"]]
+        measures = {"f1": max(_f1(words, gold) for gold in golds)}
+        if words in golds:
+            return Verdict(True, span, measures=measures)
+        if not span:
+            return Verdict(False, None, "format error: the output is empty", measures)
         accepted = " or ".join(repr(answer) for answer in dict.fromkeys(row["answers"]))
-        return Verdict(correct, span, "" if correct else f"answered {span!r}, but only {accepted} is accepted")
+        return Verdict(False, span, f"answered {span!r}, but only {accepted} is accepted", measures)
 
     def question(self, row: Row) -> str:
         """The question alone: a passage is shared by many rows, and by every variant of a row."""
@@ -110,6 +120,11 @@ class Squad(Task):
         return str(row["title"] or row["context"])
 
 
-def _normalised(text: str) -> str:
-    bare = text.lower().translate(_NO_PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+def _words(text: str) -> list[str]:
+    """The words that the official normaliser leaves of a text."""
+    return re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(_NO_PUNCTUATION)).split()
+
+
+def _f1(words: list[str], gold: list[str]) -> float:
+    both = len(words) + len(gold)
+    return 2 * (Counter(words) & Counter(gold)).total() / both if both else 1.0

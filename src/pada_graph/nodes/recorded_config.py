@@ -1,0 +1,85 @@
+"""The configuration that a run directory holds: what is written down, and what may differ when a run goes on."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pada_graph.config import Role, RunConfig
+from pada_graph.errors import InputError
+from pada_graph.rundir import RunDir
+from pada_graph.services import Usage
+from pada_graph.teacher.journal import Journal
+from pada_graph.teacher.limits import is_secret
+from pada_graph.teacher.models import TRANSPORT
+
+CONFIG = "resolved_config.json"
+
+
+def record_config(directory: RunDir, config: RunConfig) -> None:
+    """Write the configuration of a new run, or check that a run goes on with the one it has.
+
+    What has had no effect yet may differ: everything before the data are written, limits, how a model is reached, and
+    a role that has not answered any call.
+
+    Raises:
+        InputError: another value differs; names its key.
+    """
+    new = redacted(config.model_dump(mode="json"))
+    if directory.path("data/manifest.json").exists():
+        changed = changed_keys(directory.read_json(CONFIG), new)
+        used = _used_roles(directory) if changed else {}
+        if binding := [key for key in changed if not _may_change(key, used)]:
+            raise InputError(
+                f"{directory.root}: this run was started with another configuration ({', '.join(binding)}). "
+                "Resume it with the same one, or choose another --run-dir."
+            )
+        if not changed:
+            return
+    directory.write_json(CONFIG, new)
+
+
+def record_environment(directory: RunDir, how: Mapping[str, str]) -> None:
+    """Add what this session does otherwise than earlier ones to environment.json (HumanEval: another sandbox)."""
+    known = directory.read_json("environment.json") if how else {}
+    if new := {key: f"{known[key]}, later {value}" for key, value in how.items() if value not in known[key]}:
+        directory.write_json("environment.json", {**known, **new})
+
+
+def _used_roles(directory: RunDir) -> Mapping[Role, Usage]:
+    journal = Journal(directory.path("teacher_calls.sqlite"))
+    try:
+        return journal.usage()
+    finally:
+        journal.close()
+
+
+def _may_change(key: str, used: Mapping[Role, Usage]) -> bool:
+    section, role, name, *_ = [*key.split("."), "", ""]
+    return section in ("limits", "unsafe_code_execution") or (
+        section == "models" and (role not in used or name in TRANSPORT)
+    )
+
+
+def redacted(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as it may be written down: keys and tokens of models are left out, at any depth."""
+    return {**config, "models": {role: _public(model) for role, model in config["models"].items()}}
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _public(part) for name, part in value.items() if not is_secret(name)}
+    if isinstance(value, list):
+        return [_public(part) for part in value]
+    return re.sub(r"://[^/@]*@", "://", value) if isinstance(value, str) else value  # user:password@ of a URL
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the values that differ."""
+    names = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += changed_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return names

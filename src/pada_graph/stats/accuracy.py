@@ -1,0 +1,66 @@
+"""One model on one split: accuracy, its interval, and what makes an accuracy suspicious."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from typing_extensions import TypedDict
+
+from pada_graph.state import Prediction, Score
+
+LEVEL = 0.95
+
+
+class Described(TypedDict):
+    """What stands beside a Score. Shares are fractions, not percentages."""
+
+    chance: float | None  # accuracy of guessing; None: guessing is hopeless
+    above_chance: float | None  # (accuracy - chance) / (1 - chance): 0 is guessing, 1 is all right
+    answers: dict[str, int]  # answer letter -> outputs that give it; empty where answers are no letters
+    majority_share: float | None  # of the commonest letter among all outputs: near 1 in a collapsed model
+    measures: dict[str, float]  # means of the task's further measures
+
+
+def score(predictions: Sequence[Prediction]) -> Score:
+    """Accuracy with its Wilson 95 % interval; without predictions accuracy is 0 and the interval is all of 0 to 1.
+
+    Wilson's interval keeps its level for small n and near 0 and 1, where the normal one fails (Brown, Cai and
+    DasGupta, "Interval Estimation for a Binomial Proportion", 2001). SciPy's is exactly 0 and 1 at the ends.
+    """
+    from scipy.stats import binomtest
+
+    n = len(predictions)
+    correct = sum(prediction["correct"] for prediction in predictions)
+    low, high = binomtest(correct, n).proportion_ci(LEVEL, method="wilson") if n else (0.0, 1.0)
+    return {
+        "n": n,
+        "correct": correct,
+        "accuracy": correct / n if n else 0.0,
+        "low": float(low),
+        "high": float(high),
+        "unparsed": sum(prediction["parsed"] is None for prediction in predictions),
+        "truncated": sum(prediction["truncated"] for prediction in predictions),
+    }
+
+
+def describe(predictions: Sequence[Prediction], chance: float | None) -> Described:
+    """What accuracy alone hides: chance level, answer letters, further measures.
+
+    Args:
+        predictions: Of one model on one split; at least one.
+        chance: Task.chance.
+
+    Returns:
+        Means of measures are over all outputs: one without the measure (nothing readable) counts 0.
+    """
+    n = len(predictions)
+    accuracy = sum(prediction["correct"] for prediction in predictions) / n
+    parsed = Counter(prediction["parsed"] for prediction in predictions if prediction["parsed"] is not None)
+    letters = parsed if all(len(answer) == 1 and "A" <= answer <= "Z" for answer in parsed) else Counter[str]()
+    names = dict.fromkeys(name for prediction in predictions for name in prediction["measures"])
+    return {
+        "chance": chance,
+        "above_chance": None if chance is None else (accuracy - chance) / (1 - chance),
+        "answers": dict(sorted(letters.items())),
+        "majority_share": max(letters.values()) / n if letters else None,
+        "measures": {name: sum(item["measures"].get(name, 0.0) for item in predictions) / n for name in names},
+    }
