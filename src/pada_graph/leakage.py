@@ -120,6 +120,11 @@ class OverlapIndex:
         quoted = (id_ for row, id_ in self._whole.items() if row.count(" ") >= 3 and f" {row} " in words)
         return next((id_ for _, id_ in self._shared(text)), None) or next(quoted, None)
 
+    def find_run(self, text: str) -> str | None:
+        """Id of a held-out row with which `text` shares N words in a row, whatever its numbers, or None."""
+        grams = self._grams(normalise(text).split())
+        return next((self._index[gram][0] for gram in grams if gram in self._index), None)
+
     def _shared(self, text: str) -> Iterator[tuple[str, str]]:
         """What `text` shares with held-out rows: the whole row, or N words in a row, and the row's id."""
         words = normalise(text).split()

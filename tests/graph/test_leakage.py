@@ -188,6 +188,19 @@ def test_a_planted_answer_reaches_no_generator_and_no_training_file(sums, tmp_pa
     assert metrics["accounting"]["accepted"] == 10
 
 
+def test_new_problems_with_a_held_out_calculation_are_no_leak(sums, tmp_path):
+    """Twelve figures and signs in a row: many problems come down to the same steps."""
+    steps = "5 * 2 = 10 10 - 4 = 6 6 + 3 = 9 9 - 1 = 8"
+    for split in ("validation", "test"):
+        write(sums / f"{split}.jsonl", [{**row, "answer": steps} for row in jsonl(sums / f"{split}.jsonl")])
+
+    def same_steps(role, item, attempt, text):
+        return json.dumps([{**s, "answer": steps} for s in json.loads(text)]) if role == "generator" else text
+
+    metrics = run(config(sums), tmp_path / "run", services=fake_services(teacher=FakeTeacher(mangle=same_steps)))
+    assert metrics["accounting"]["accepted"] == 10
+
+
 def test_a_fault_that_quotes_a_held_out_answer_is_not_passed_on(sums, tmp_path):
     secret = f"{CANARY} 7"
     for split in ("validation", "test"):
@@ -314,7 +327,7 @@ def test_the_test_split_is_opened_by_the_final_evaluation_and_the_guard_alone(su
 def uncached(self: Rows, directory: RunDir, task) -> None:
     """Rows that read a split anew each time, so that every reader shows."""
     self._dir, self._task = directory, task
-    self._lock, self._guard, self._prose, self._whole, self._known = threading.Lock(), None, None, None, {}
+    self._lock, self._guard, self._prose, self._targets, self._known = threading.Lock(), None, None, None, {}
     self.split = self._read
 
 

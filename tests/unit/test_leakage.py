@@ -171,3 +171,10 @@ def test_a_number_added_to_a_copy_of_a_row_without_numbers_changes_nothing():
     guard = LeakageGuard({"a": "Which process forms dew on cold grass?"}, [], Same())
     (hit,) = guard.check(["In 2024, how does dew come about on grass that is cold?"])
     assert hit is not None and (hit.kind, hit.id) == ("embedding", "a")
+
+
+def test_short_answers_and_labels_that_rows_share_are_no_runs():
+    label = "there is not enough information to say"
+    index = OverlapIndex({"a": label, "b": "one two three four five six seven eight nine ten eleven twelve"}, [], 12)
+    assert index.find_run(label) is None
+    assert index.find_run("zero one two three four five six seven eight nine ten eleven twelve thirteen") == "b"

@@ -41,7 +41,9 @@ def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
     questions = {d["sample_id"]: run.rows.question(d["row"]) for d in state["drafts"] if d["row"] is not None}
     hits = dict(zip(questions, run.guard.check(list(questions.values())), strict=True))
     for draft in state["drafts"]:  # a new question may still come with a held-out answer
-        if draft["row"] is not None and (id_ := run.rows.held_out_rows.find_quoted(run.rows.whole(draft["row"]))):
+        if draft["row"] is not None and (
+            id_ := run.rows.held_out_targets.find_run(run.rows.target_words(draft["row"]))
+        ):
             hits[draft["sample_id"]] = Hit("ngram", id_, 1.0)
     known, train = run.known(iteration), {row["id"] for row in run.rows.split("train")}
     batch = NearDuplicates(

@@ -34,7 +34,7 @@ class Rows:
         self._lock = threading.Lock()  # batches run in parallel; what they share is made once
         self._guard: LeakageGuard | None = None
         self._prose: OverlapIndex | None = None
-        self._whole: OverlapIndex | None = None
+        self._targets: OverlapIndex | None = None
         self._known: dict[tuple[str, ...], NearDuplicates] = {}
         self.split = cache(self._read)
 
@@ -68,21 +68,22 @@ class Rows:
             return self._prose
 
     @property
-    def held_out_rows(self) -> OverlapIndex:
-        """Index of the held-out rows' questions and targets, for whole rows that may quote them."""
+    def held_out_targets(self) -> OverlapIndex:
+        """Index of the words of validation and test targets: a new question may come with a held-out answer."""
         with self._lock:
-            if self._whole is None:
-                train = map(self.whole, self.split("train"))
-                self._whole = OverlapIndex(self._held_out(self.whole), train, LONGEST)
-            return self._whole
+            if self._targets is None:
+                train = map(self.target_words, self.split("train"))
+                self._targets = OverlapIndex(self._held_out(self.target_words), train, LONGEST)
+            return self._targets
 
     def question(self, row: Row) -> str:
         """What makes a row this row: its question, without what most of D_train's say alike."""
         return self._template.without(self._task.question(row))
 
-    def whole(self, row: Row) -> str:
-        """Question and target: all that is trained of a row but for the template and the passage."""
-        return f"{self.question(row)}\n{self._task.target(row)}"
+    def target_words(self, row: Row) -> str:
+        """The words of a row's target; figures and signs are left out, since many problems share a calculation."""
+        words = self._task.target(row).split()
+        return " ".join(word for word in words if any(letter.isalpha() for letter in word))
 
     def _held_out(self, text: Callable[[Row], str]) -> dict[str, str]:
         return {row["id"]: text(row) for split in HELD_OUT for row in self.split(split)}
