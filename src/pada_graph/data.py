@@ -97,9 +97,9 @@ def overlap_notes(overlaps: Sequence[Overlap]) -> list[str]:
         own = [overlap for overlap in overlaps if overlap["split"] == split]
         dropped = sum(overlap["dropped"] for overlap in own)
         if dropped:
-            notes.append(f"data: {dropped} rows were left out of {split}, they overlap a held-out split")
+            notes.append(f"data: rows left out of {split} because they overlap a held-out split: {dropped}")
         if repeated := len(own) - dropped:
-            notes.append(f"data: {repeated} rows of {split} nearly repeat another one of it; they were kept")
+            notes.append(f"data: rows of {split} that nearly repeat another one of it, and were kept: {repeated}")
     return notes
 
 

@@ -212,7 +212,7 @@ def test_what_was_left_out_is_told_row_by_row_and_in_a_sentence(near):
             "dropped": True,
         }
     ]
-    assert overlap_notes(splits.overlaps) == ["data: 1 rows were left out of train, they overlap a held-out split"]
+    assert overlap_notes(splits.overlaps) == ["data: rows left out of train because they overlap a held-out split: 1"]
 
 
 def test_rows_that_repeat_one_another_within_train_stay_and_are_noted(tmp_path):
@@ -222,7 +222,9 @@ def test_rows_that_repeat_one_another_within_train_stay_and_are_noted(tmp_path):
     assert [(o["split"], o["with_split"], o["similarity"], o["dropped"]) for o in splits.overlaps] == [
         ("train", "train", 1.0, False)
     ]
-    assert overlap_notes(splits.overlaps) == ["data: 1 rows of train nearly repeat another one of it; they were kept"]
+    assert overlap_notes(splits.overlaps) == [
+        "data: rows of train that nearly repeat another one of it, and were kept: 1"
+    ]
 
 
 def test_rows_of_one_form_with_other_numbers_are_no_overlap(tmp_path):

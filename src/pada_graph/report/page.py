@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.report import figures, sections
+from pada_graph.report.overlaps import overlaps
 from pada_graph.rundir import RunDir
 from pada_graph.stats import detectable_gain
 
@@ -53,7 +54,7 @@ def build_report(run_dir: Path) -> Path:
         batches=sections.batch_rounds(run),
         fates=sections.FATES,
         samples=sections.samples(run),
-        overlaps=sections.overlaps(run),
+        overlaps=overlaps(run),
         flips=sections.flips(run, metrics["best_iteration"]),
         config=yaml.safe_dump(sections.public_config(config), sort_keys=False, allow_unicode=True),
         versions=versions,

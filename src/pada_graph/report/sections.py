@@ -13,14 +13,6 @@ from pada_graph.stats import describe, score
 from pada_graph.tasks import get_task
 
 FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
-KINDS = {  # of an overlap, as nodes/guard.py writes them
-    "ngram": "shares words in a row with a validation or test row",
-    "embedding": "rephrases a validation or test row",
-    "seed": "hardly differs from its seed",
-    "train": "repeats a train row",
-    "accepted": "repeats a sample of an earlier round",
-    "round": "repeats a sample of the same round",
-}
 LONGEST = 1500  # characters shown of one text
 SPLITS = ("train", "validation", "test")
 # Keyword arguments of a teacher model that cannot be secrets; any other text among them is not shown.
@@ -186,21 +178,6 @@ def samples(run: RunDir, limit: int = 12) -> dict[str, Any]:
         "accepted_total": len(accepted),
         "rejected": shown(rejected),
         "rejected_total": len(rejected),
-    }
-
-
-def overlaps(run: RunDir, limit: int = 50) -> dict[str, Any]:
-    """Rows left out of a split or repeated in it, and drafts and strategies that the leakage guard stopped."""
-    data = rows(run, "data/overlaps.jsonl")
-    stopped = [row for t in iterations(run) for row in rows(run, f"iteration_{t}/overlaps.jsonl")]
-    counts = Counter((row["iteration"], row["subject"], row["kind"]) for row in stopped)
-    return {
-        "data": data[:limit],
-        "data_total": len(data),
-        "stopped": stopped[:limit],
-        "stopped_total": len(stopped),
-        "counts": sorted((*key, count) for key, count in counts.items()),
-        "kinds": KINDS,
     }
 
 
