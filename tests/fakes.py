@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pada_graph.config import Role
+from pada_graph.config import Role, RunConfig
 from pada_graph.services import Completion, Progress, Reply, Services, TrainJob, Usage
 
 
@@ -166,3 +166,21 @@ def write_sums(folder: Path, train: int = 20, validation: int = 12, test: int = 
         rows = [new_problem(f"{split}{k}") for k in range(count)]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def sums_config(folder: Path, **changes: Any) -> RunConfig:
+    """Two rounds on the rows that `write_sums` makes; section__key=value changes a setting."""
+    raw: dict[str, Any] = {
+        "task": "jsonl",
+        "iterations": 2,
+        "data": {"source": str(folder), "train_size": 20, "validation_size": 12, "test_size": 12, "match": "number"},
+        "generation": {"batch_size": 3},
+        "patterns": {"analysis_batch": 4},
+    }
+    for key, value in changes.items():
+        section, _, leaf = key.partition("__")
+        if leaf:
+            raw.setdefault(section, {})[leaf] = value
+        else:
+            raw[key] = value
+    return RunConfig.model_validate(raw)

@@ -10,7 +10,7 @@ from pada_graph.config import Model, RunConfig
 from pada_graph.services import Services
 from pada_graph.teacher.models import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider, Request, Script, tokens
-from tests.fakes import FakeTeacher, fake_services
+from tests.fakes import FakeTeacher, fake_services, sums_config
 
 Misbehave = Callable[[str, int, str], Answer | str]  # (prompt, its number, the proper answer) -> what is sent
 
@@ -33,21 +33,7 @@ def answering(misbehave: Misbehave = lambda prompt, number, text: text, rating: 
 def paid_config(provider: FakeProvider, folder: Path, **changes: Any) -> RunConfig:
     """A small run on the sums in `folder`, its teachers at the provider; SECTION__KEY=value changes a key."""
     models = {role: provider.openai(role).model_dump() for role in ("analyst", "generator", "judge")}
-    raw: dict[str, Any] = {
-        "task": "jsonl",
-        "iterations": 2,
-        "data": {"source": str(folder), "train_size": 20, "validation_size": 12, "test_size": 12, "match": "number"},
-        "generation": {"batch_size": 3},
-        "patterns": {"analysis_batch": 4},
-        "models": models,
-    }
-    for key, value in changes.items():
-        section, _, leaf = key.partition("__")
-        if leaf:
-            raw.setdefault(section, {})[leaf] = value
-        else:
-            raw[key] = value
-    return RunConfig.model_validate(raw)
+    return sums_config(folder, **{"models": models, **changes})
 
 
 def paid_services(config: RunConfig, run_dir: Path, **replaced: Any) -> Services:

@@ -11,28 +11,15 @@ from pada_graph import RunConfig, run
 from pada_graph.config import ROLES, Models, Role
 from pada_graph.teacher.models import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider, Request
-from tests.fakes import FakeTeacher, fake_services
+from tests.fakes import FakeTeacher, fake_services, sums_config
 
 FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
 Mangle = Callable[[Role, Request, str], Answer | str]
 
 
 def config(folder: Path, **changes: Any) -> RunConfig:
-    """One round on the sums that `write_sums` makes; `section__key=value` changes a setting."""
-    raw: dict[str, Any] = {
-        "task": "jsonl",
-        "iterations": 1,
-        "data": {"source": str(folder), "train_size": 20, "validation_size": 12, "test_size": 12, "match": "number"},
-        "generation": {"batch_size": 3},
-        "patterns": {"analysis_batch": 4},
-    }
-    for key, value in changes.items():
-        section, _, leaf = key.partition("__")
-        if leaf:
-            raw.setdefault(section, {})[leaf] = value
-        else:
-            raw[key] = value
-    return RunConfig.model_validate(raw)
+    """One round on the sums that `write_sums` makes."""
+    return sums_config(folder, **{"iterations": 1, **changes})
 
 
 def jsonl(path: Path) -> list[Any]:

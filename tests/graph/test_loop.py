@@ -6,31 +6,25 @@ from pathlib import Path
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from pada_graph import RunConfig, build_graph, run
+from pada_graph import build_graph, run
 from pada_graph.errors import InputError
 from pada_graph.nodes import open as opening
 from pada_graph.rundir import RunDir
-from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, KilledError, fake_services, json_blocks, write_sums
+from tests.fakes import (
+    FakePredictor,
+    FakeTeacher,
+    FakeTrainer,
+    KilledError,
+    fake_services,
+    json_blocks,
+    sums_config,
+    write_sums,
+)
 
 FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
 
 
-def config(folder: Path, **changes) -> RunConfig:
-    """A small run on sums."""
-    raw = {
-        "task": "jsonl",
-        "iterations": 2,
-        "data": {"source": str(folder), "train_size": 20, "validation_size": 12, "test_size": 12, "match": "number"},
-        "generation": {"batch_size": 3},
-        "patterns": {"analysis_batch": 4},
-    }
-    for key, value in changes.items():
-        section, _, leaf = key.partition("__")
-        if leaf:
-            raw.setdefault(section, {})[leaf] = value
-        else:
-            raw[key] = value
-    return RunConfig.model_validate(raw)
+config = sums_config
 
 
 @pytest.fixture
