@@ -128,6 +128,7 @@ class Weather:
     def __call__(self, request: Request) -> Answer:
         if self.chance is not None and (refusal := self.refusal(self.chance.random())):
             self.case.faulted.append(request)
+            self.case.lost[request.model] += refusal.drop
             return refusal
         delay = 0.3 if self.chance is not None and self.chance.random() < 0.03 else 0.0
         return Answer(**{"delay": delay, **self.written(request)})
