@@ -173,7 +173,7 @@ def outcome(run_dir: Path) -> dict[str, Any]:
 
 
 def check_calls(case: Case) -> None:
-    """No finished call was repeated; what was in flight at a kill, or lost, was asked again, and the journal says so."""
+    """No finished call was repeated; what a kill or the network lost was asked again, and the journal says so."""
     journal = calls(case.run_dir)
     assert all(row["status"] == "finished" for row in journal)
     assert asked(case).keys() == {name(row) for row in journal}
