@@ -158,7 +158,10 @@ class FakeProvider:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                length = int(self.headers["Content-Length"])
+                if len(raw := self.rfile.read(length)) < length:
+                    return  # the client was killed while it sent
+                body = json.loads(raw)
                 bedrock = self.path.startswith("/model/")
                 if bedrock:
                     model = unquote(self.path.split("/")[2])

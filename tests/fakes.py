@@ -79,6 +79,12 @@ class FakeTeacher:
             examples = blocks[0] if "TRAINING_ERROR" in prompt else blocks[1]
             ids = [example["example_id"] for example in examples]
             return [{"based_on_example": id_, **new_problem(f"{item}/{attempt}/{id_}")} for id_ in ids]
+        if prompt.startswith("Please rephrase"):
+            text = json.loads(prompt.partition("TEXT_TO_REPHRASE")[2].splitlines()[1])
+            words = [f"In other words, of which {id_}{attempt} is one: {text}" for id_ in asked_ids(prompt)]
+            return [{"sample_id": id_, "prompt": word} for id_, word in zip(asked_ids(prompt), words, strict=True)]
+        if prompt.startswith(("Please act as a teacher", "Please write a new training")):
+            return [{"sample_id": id_, **new_problem(f"{item}/{attempt}/{id_}")} for id_ in asked_ids(prompt)]
         if prompt.startswith("Please answer"):
             sums = {q["sample_id"]: re.findall(r"\d+", q["question"])[-2:] for q in blocks[0]}
             return [{"sample_id": id_, "answer": str(int(a) + int(b))} for id_, (a, b) in sums.items()]
@@ -93,6 +99,11 @@ class FakeTeacher:
             }
             for p in blocks[-1]
         ]
+
+
+def asked_ids(prompt: str) -> list[str]:
+    """The ids that a baseline's prompt gives to its samples."""
+    return re.findall(r'"(e\d+)"', re.findall(r'^- "sample_id": (.*)$', prompt, re.MULTILINE)[-1])
 
 
 class KilledError(BaseException):

@@ -13,6 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pada_graph.errors import InputError
 
 TaskName = Literal["arc_challenge", "gsm8k", "hellaswag", "squad", "humaneval", "demo", "jsonl"]
+MethodName = Literal[
+    "pada",
+    "vanilla",
+    "auggpt",
+    "llms_as_instructors",
+    "llms_as_instructors_contrastive",
+    "llm2llm",
+    "vanilla_repeated",
+    "pada_random_strategies",
+]
 Role = Literal["analyst", "generator", "judge"]
 ROLES: tuple[Role, ...] = ("analyst", "generator", "judge")
 
@@ -168,7 +178,7 @@ class RunConfig(Section):
     """One run: one method on one task with one seed."""
 
     task: TaskName = "gsm8k"
-    method: Literal["pada", "vanilla"] = "pada"
+    method: MethodName = Field("pada", description="A file of pada_graph/methods, which says what it does.")
     seed: int = Field(0, ge=0, lt=2**32)
     iterations: int = Field(3, ge=0, description="Rounds of augmentation after vanilla fine-tuning.")
     data: Data = Data()
@@ -183,16 +193,6 @@ class RunConfig(Section):
     unsafe_code_execution: bool = Field(
         False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."
     )
-
-
-def used_roles(config: RunConfig) -> tuple[Role, ...]:
-    """The teacher's roles that a run may ask; the models of the others need not exist."""
-    patterns, errors, quality = config.patterns.enabled, config.train_errors.enabled, config.quality
-    if config.method == "vanilla" or config.iterations == 0 or not (patterns or errors):
-        return ()
-    judged = quality.enabled or quality.verify_answers
-    used: dict[Role, bool] = {"analyst": patterns, "generator": True, "judge": judged}
-    return tuple(role for role in ROLES if used[role])
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:

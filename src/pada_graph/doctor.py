@@ -12,8 +12,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pada_graph.config import Model, Role, RunConfig, used_roles
+from pada_graph.config import Model, Role, RunConfig
 from pada_graph.errors import InputError, PadaError
+from pada_graph.methods import used_roles
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

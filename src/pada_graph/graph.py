@@ -85,7 +85,7 @@ def build_pattern_analysis(services: Services | None = None, config_schema: type
     graph.add_node("draft_strategy", bind(pattern_analysis.draft_strategy, services, config_schema))
 
     graph.add_edge(START, "select_errors")
-    graph.add_conditional_edges("select_errors", routing.fan_out_failures, ["analyze_errors", END])
+    graph.add_conditional_edges("select_errors", routing.fan_out_failures, ["analyze_errors", "draft_strategy", END])
     graph.add_edge("analyze_errors", "cluster_analyses")
     graph.add_conditional_edges("cluster_analyses", routing.fan_out_clusters, ["categorize_pattern", END])
     graph.add_conditional_edges("categorize_pattern", routing.fan_out_patterns, ["draft_strategy", END])

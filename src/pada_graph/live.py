@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from pada_graph import methods
 from pada_graph.accounting import identity
 from pada_graph.config import RunConfig
 from pada_graph.heads import read_heads
@@ -183,17 +184,18 @@ class Forecast:
     def seconds_left(self, now: Event) -> float | None:
         """Seconds to the end of the run; None until each stage that is to come was measured, and after the end."""
         config, iteration = self.config, self.iteration
-        data, rounds = config.data, config.iterations if config.method != "vanilla" else 0
+        data, rounds = config.data, methods.rounds(config)
+        train_size = data.train_size * ("train" in methods.get_method(config.method).learns_from(config))
         unmeasured = not self.row or not self.answer or (iteration < rounds and not self.round)
         if unmeasured or now["event"] == "finalize":
             return None
         grown = config.generation.ratio * data.train_size
         training = sum(data.train_size + grown * t for t in range(iteration + 1, rounds + 1))
-        answers = (rounds - iteration) * data.validation_size + max(0, rounds - 1 - iteration) * data.train_size
+        answers = (rounds - iteration) * data.validation_size + max(0, rounds - 1 - iteration) * train_size
         answers += max(0, data.test_size * (3 if rounds else 2) - sum(self.tested.values()))
         if now["event"] == "training":
             training += self.fitted * (1 - now["step"] / now["steps"])
-            answers += data.validation_size + data.train_size * (iteration < rounds)
+            answers += data.validation_size + train_size * (iteration < rounds)
         return training * self.row + answers * self.answer + max(0, rounds - iteration) * self.round
 
 

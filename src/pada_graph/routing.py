@@ -17,11 +17,11 @@ def route_training(state: PadaState) -> str:
 
 
 def fan_out_failures(state: AnalysisState) -> list[Send] | str:
-    """One error-analysis call per batch of failures (A.5)."""
+    """One error-analysis call per batch of failures (A.5); a control brings patterns that need no analysis."""
     return [
         Send("analyze_errors", {**_round(state), "batch": number, "failures": failures})
         for number, failures in enumerate(state["failure_batches"])
-    ] or END
+    ] or fan_out_patterns(state)
 
 
 def fan_out_clusters(state: AnalysisState) -> list[Send] | str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import TypedDict
 
-from pada_graph.config import Role, RunConfig, used_roles
+from pada_graph.config import Role, RunConfig
+from pada_graph.methods import used_roles
 
 if TYPE_CHECKING:
     import numpy as np

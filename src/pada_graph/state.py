@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 
 Row = dict[str, Any]  # one row of a task: "id" and the task's own fields
 Split = Literal["train", "validation", "test"]
-Branch = Literal["pattern", "error"]  # learn from generalization patterns (A.2.1) or from training errors (A.2.2)
+# Learn from generalization patterns (A.2.1), from training errors (A.2.2), or, some baselines, from any train row.
+Branch = Literal["pattern", "error", "train"]
 
 # ---------------------------------------------------------------------------------------------------------- records
 

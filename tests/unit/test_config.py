@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pada_graph.config import RunConfig, load_config, parse_config, used_roles
+from pada_graph.config import RunConfig, load_config, parse_config
 from pada_graph.errors import InputError
+from pada_graph.methods import used_roles
 from pada_graph.services import default_services
 
 ROOT = Path(__file__).parents[2]

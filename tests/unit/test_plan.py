@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from pada_graph import RunConfig, run
+from pada_graph.methods import get_method
+from pada_graph.methods.base import evenly, parts, split
 from pada_graph.plan import make_plan
-from pada_graph.plan.calls import REASKS, batches, failures, most_clusters, most_replies, parts
+from pada_graph.plan.calls import REASKS, failures, most_batches, most_replies, wrong_rows
 from pada_graph.plan.estimate import all_roles
 from pada_graph.plan.show import warnings
 from pada_graph.teacher import ask
@@ -37,13 +39,34 @@ def test_the_number_of_replies_is_that_of_a_question_whose_replies_are_all_cut()
 
 def test_counts_of_a_round():
     config = RunConfig()
-    assert parts(23, 10) == (10, 10, 3) and parts(0, 10) == ()
+    assert parts(23, 10) == [10, 10, 3] and parts(0, 10) == []
+    assert evenly(11, 3) == [4, 4, 3] and evenly(2, 5) == [1, 1] and evenly(3, 0) == []
+    assert split("abcdef", [1, 2, 3]) == [["a"], ["b", "c"], ["d", "e", "f"]]
     assert failures(config, 1) == 50 and failures(config, 0.05) == 25
-    assert [most_clusters(config, n) for n in (0, 1, 3, 4, 8, 50)] == [0, 1, 1, 3, 7, 10]
-    shared = batches(config, 3, train_errors=True)
-    assert sum(shared.pattern) == sum(shared.error) == 250 and len(shared.pattern) == 27 and len(shared.error) == 25
-    assert batches(config, 0, train_errors=True).pattern == () and sum(batches(config, 0, True).error) == 500
-    assert sum(batches(config, 2, train_errors=False).pattern) == 500
+    pada = get_method("pada")
+    assert [pada.most_strategies(config, n) for n in (0, 1, 3, 4, 8, 50)] == [0, 1, 1, 3, 7, 10]
+
+    def shared(strategies: int, wrong: int) -> dict[str, list[int]]:
+        sizes = pada.sizes(config, strategies, wrong)
+        return {branch: [n for found, n in sizes if found == branch] for branch in ("pattern", "error")}
+
+    both = shared(3, 200)
+    assert sum(both["pattern"]) == sum(both["error"]) == 250 and len(both["pattern"]) == 27 and len(both["error"]) == 25
+    assert shared(0, 1) == {"pattern": [], "error": [10] * 50} and sum(shared(2, 0)["pattern"]) == 500
+
+
+def test_counts_of_a_baselines_round():
+    def sizes(method: str, wrong: int) -> list[int]:
+        config = RunConfig.model_validate({"method": method})
+        return [n for _, n in get_method(config.method).sizes(config, 0, wrong)]
+
+    assert sizes("auggpt", 0) == [6] * 83 + [2]
+    assert sizes("llms_as_instructors", 400) == [2] * 100 + [1] * 300
+    assert sizes("llms_as_instructors", 900) == [1] * 500 and sizes("llms_as_instructors", 0) == []
+    assert sizes("llm2llm", 3) == [1] * 500 and sizes("vanilla_repeated", 0) == [10] * 50 and sizes("vanilla", 9) == []
+    config = RunConfig.model_validate({"method": "llms_as_instructors"})
+    assert failures(config, 1) == 0 and wrong_rows(config, 1) == 1000 and most_batches(config) == 500
+    assert wrong_rows(RunConfig.model_validate({"method": "auggpt"}), 1) == 0
 
 
 def sums(folder: Path, **changes: Any) -> RunConfig:

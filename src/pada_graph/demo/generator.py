@@ -1,7 +1,8 @@
 """The rule-based generator: new problems of the wanted kind, and on purpose some bad batches."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from pada_graph.demo import draw
@@ -11,10 +12,21 @@ from pada_graph.demo.words import titles_in
 CARELESS_BATCHES = 0.4  # share of the first attempts that a careless generator spoils
 CARELESS_SAMPLES = 0.6  # share of the samples in such a batch, at least
 
+_OPENINGS = (
+    "Read this carefully and calculate.",
+    "Here is something to work out.",
+    "Can you solve the following?",
+    "Think about this small story.",
+    "Please find the right number.",
+    "Now try this short problem.",
+)
+
 Pair = tuple[str, Mapping[str, Any]]
 
 
-def write(pairs: list[Pair], strategy: Mapping[str, Any] | None, *, seed: str, careful: bool) -> list[dict[str, str]]:
+def write(
+    pairs: Sequence[Pair], strategy: Mapping[str, Any] | None, *, seed: str, careful: bool
+) -> list[dict[str, str]]:
     """Write one sample for each (example id, example).
 
     Args:
@@ -37,6 +49,14 @@ def write(pairs: list[Pair], strategy: Mapping[str, Any] | None, *, seed: str, c
             sample = _spoil(sample, example, rng)
         samples.append({"based_on_example": id_, **sample})
     return samples
+
+
+def reword(question: str, ids: list[str], *, seed: str) -> dict[str, str]:
+    """One rewording of a problem for each id: other people, and another opening."""
+    return {
+        id_: f"{opening} {_renamed(question, draw.generator(seed, id_))}"
+        for id_, opening in zip(ids, cycle(_OPENINGS), strict=False)
+    }
 
 
 def _spoiled(ids: list[str], seed: str) -> set[str]:

@@ -54,17 +54,15 @@ class RuleBasedTeacher(BaseChatModel):
 
 
 def answer(prompt: str) -> str:
-    """Answer one of the six prompts with the JSON that it asks for.
+    """Answer one of the prompts with the JSON that it asks for.
 
     Raises:
-        ValueError: the prompt is none of the six, or lacks its data.
+        ValueError: the prompt is none of those in prompts/ that the demo needs, or lacks its data.
     """
     for opening, reply in _REPLIES.items():
         if prompt.startswith(opening):
             return json.dumps(reply(prompt), ensure_ascii=False, indent=1)
-    raise ValueError(
-        "builtin:rules answers only the six prompts of this package's demo; name a real model under models.*"
-    )
+    raise ValueError("builtin:rules answers only the prompts of this package's demo; name a real model under models.*")
 
 
 def _block(prompt: str, heading: str) -> Any:
@@ -97,6 +95,33 @@ def _generate_from_errors(prompt: str) -> list[dict[str, str]]:
     return generator.write(pairs, None, seed=prompt, careful=_has_feedback(prompt))
 
 
+def _reword(prompt: str) -> list[dict[str, str]]:
+    """AugGPT: the rules know one wording for each kind of problem, so other names have to do."""
+    texts = generator.reword(str(_block(prompt, "TEXT_TO_REPHRASE")), _ids(prompt), seed=prompt)
+    return [{"sample_id": id_, "question": text} for id_, text in texts.items()]
+
+
+def _practise(prompt: str) -> list[dict[str, str]]:
+    return _like(prompt, str(_block(prompt, "QUESTION_THE_STUDENT_GOT_WRONG")))
+
+
+def _model_on(prompt: str) -> list[dict[str, str]]:
+    return _like(prompt, str(_block(prompt, "EXAMPLE")["question"]))
+
+
+def _like(prompt: str, question: str) -> list[dict[str, str]]:
+    """Samples of the kind of one question (LLMs-as-Instructors, LLM2LLM)."""
+    pairs = [(id_, {"question": question}) for id_ in _ids(prompt)]
+    samples = generator.write(pairs, None, seed=prompt, careful=True)
+    return [{"sample_id": sample.pop("based_on_example"), **sample} for sample in samples]
+
+
+def _ids(prompt: str) -> list[str]:
+    """The ids that a baseline's prompt gives to the samples."""
+    listed = re.findall(r'^- "sample_id": (.*)$', prompt, re.MULTILINE)[-1]
+    return re.findall(r'"(e[0-9]+)"', listed)
+
+
 # How each prompt of prompts/ begins -> who answers it.
 _REPLIES: dict[str, Callable[[str], Any]] = {
     "Analyze these incorrect responses": lambda p: analyst.analyse(_block(p, "SAMPLES")),
@@ -106,6 +131,9 @@ _REPLIES: dict[str, Callable[[str], Any]] = {
     "Based on these error pattern categories": lambda p: analyst.draft_strategies(_block(p, "ERROR_CATEGORIES")),
     "Please generate synthetic data samples based on the following": _generate_from_pattern,
     "Please generate synthetic data samples based on these": _generate_from_errors,
+    "Please rephrase the following text": _reword,
+    "Please act as a teacher": _practise,
+    "Please write a new training example": _model_on,
     "Please evaluate the quality": lambda p: judge.rate(
         _block(p, "ORIGINAL-SYNTHETIC_PAIRS"), _block(p, "IMPROVEMENT_STRATEGIES")
     ),

@@ -3,14 +3,16 @@
 A generator sees rows of D_train, a strategy and feedback; nothing in this file can open another split.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from pada_graph.accounting import check_requested
+from pada_graph.methods.base import Question, Start, requested
 from pada_graph.nodes.collection import read_plans
 from pada_graph.nodes.run import Run
-from pada_graph.prompts import render
 from pada_graph.state import (
     BatchPlan,
     BatchState,
@@ -24,47 +26,34 @@ from pada_graph.state import (
     Slot,
     Strategy,
 )
-from pada_graph.teacher.ask import ask_items
+from pada_graph.teacher.ask import Items, ask_items
 
 
 class SampleReply(BaseModel):
-    """One generated sample: the example it starts from and the task's own fields (Figures 5 and 6)."""
+    """One generated sample: its id or the example it starts from, and the task's own fields (Figures 5 and 6)."""
 
     model_config = ConfigDict(extra="allow")
-    based_on_example: str
 
 
 def plan_batches(state: PadaState, run: Run) -> PadaState:
-    """Share the round's synthetic samples out: half to the patterns, evenly over clusters, half to train errors (3.2).
+    """Share the round's synthetic samples out: as many as half of D_train has rows (3.2), started as the method does.
 
-    An empty branch gives its share to the other. Each slot gets a train row to start from: a random one for a strategy,
-    a failed one in the error branch.
+    PaDA-Agent starts half from its patterns, evenly over the clusters, and half from train errors (methods/pada.py).
     """
     iteration, config = state["iteration"], run.config
     strategies = [s for s in state.get("strategies", []) if s["iteration"] == iteration]
     _write_patterns(state, run, strategies)
-    train = [row["id"] for row in run.rows.split("train")]
-    failed = list(run.train_errors(iteration)) if config.train_errors.enabled else []
-    total = round(config.generation.ratio * len(train))
-    share = config.generation.pattern_share if strategies and failed else float(bool(strategies))
-    from_patterns = round(total * share)
-    from_errors = total - from_patterns if failed else 0
-
-    batches: list[BatchPlan] = []
-    for k, strategy in enumerate(strategies):
-        count = from_patterns // len(strategies) + (k < from_patterns % len(strategies))
-        seeds = run.sample(train, count, iteration, "seeds", strategy["strategy_id"])
-        batches += _batches(run, iteration, "pattern", strategy["strategy_id"], seeds)
-    batches += _batches(run, iteration, "error", None, run.sample(failed, from_errors, iteration, "seeds", "errors"))
-    requested = from_patterns + from_errors
+    starts = run.method.starts(run, iteration, strategies)
+    batches = _batches(run, iteration, starts)
+    total = requested(config, len(run.rows.split("train"))) if starts else 0
     samples = [slot["sample_id"] for batch in batches for slot in batch["slots"]]
-    check_requested(f"the plan of round {iteration}", samples, requested)
+    check_requested(f"the plan of round {iteration}", samples, total)
     plan = run.dir.write_jsonl(f"{run.dir.iteration(iteration)}/plan.jsonl", batches)
-    run.emit("plan_batches", iteration=iteration, batches=len(batches), samples=requested)
+    run.emit("plan_batches", iteration=iteration, batches=len(batches), samples=total)
     notes = []
-    if config.patterns.enabled and not strategies:
+    if run.method.pattern_analysis and config.patterns.enabled and not strategies:
         notes.append(f"round {iteration}: no strategy to follow; the error branch takes the whole share")
-    if config.train_errors.enabled and not failed:
+    if "train" in run.method.learns_from(config) and not run.train_errors(iteration):
         notes.append(f"round {iteration}: no train errors to learn from; the pattern branch takes the whole share")
     return {"plan": plan, "notes": notes}
 
@@ -78,15 +67,17 @@ def open_batches(state: RoundState, run: Run) -> RoundUpdate:
     return {"batches": read_plans(run, state["plan"])}
 
 
-def _batches(run: Run, iteration: int, branch: Branch, strategy_id: str | None, seeds: list[str]) -> list[BatchPlan]:
-    size = run.config.generation.batch_size
-    name = strategy_id or f"t{iteration}-e"
+def _batches(run: Run, iteration: int, starts: Sequence[Start]) -> list[BatchPlan]:
+    """Give every batch and every sample its id."""
+    numbers: Counter[str] = Counter()
     plans: list[BatchPlan] = []
-    for number, start in enumerate(range(0, len(seeds), size)):
-        batch_id = f"{name}-b{number}"
+    for strategy_id, seeds in starts:
+        branch: Branch = "pattern" if strategy_id else run.method.branch
+        name = strategy_id or f"t{iteration}-{branch[0]}"
+        batch_id = f"{name}-b{numbers[name]}"
+        numbers[name] += 1
         slots: list[Slot] = [
-            {"sample_id": f"{batch_id}-{k}", "seed_id": seed_id}
-            for k, seed_id in enumerate(seeds[start : start + size], start=1)
+            {"sample_id": f"{batch_id}-{k}", "seed_id": seed_id} for k, seed_id in enumerate(seeds, start=1)
         ]
         plans.append(
             {"iteration": iteration, "batch_id": batch_id, "branch": branch, "strategy_id": strategy_id, "slots": slots}
@@ -111,56 +102,59 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
     plan = state["plan"]
     attempt = state["attempt"] + 1 if "attempt" in state else 0
     seeds = state.get("seeds") or training_seeds(plan, run)
+    by_id = {seed["id"]: seed for seed in seeds}
     slots = {example_id(slot["sample_id"]): slot for slot in plan["slots"] if slot["sample_id"] in asked_for(state)}
-    strategy, feedback = state["strategy"], state.get("feedback", "")
+    if run.method.repeats_rows:
+        repeated = [_draft(run, slot, by_id[slot["seed_id"]], attempt) for slot in slots.values()]
+        return {"seeds": seeds, "attempt": attempt, "drafts": repeated, "refused": []}
 
     def prompt(ids: Sequence[str]) -> str:
-        examples = _examples(run, {id_: slots[id_] for id_ in ids}, seeds)
-        common = {
-            "examples": examples,
-            "feedback": feedback,
-            "count": len(ids),
-            "fields": run.task.generated_fields,
-        }
-        if strategy is None:
-            return render("generate_from_errors", **common)
-        return render("generate_from_pattern", strategy=strategy_text(strategy), **common)
+        some = {id_: slots[id_] for id_ in ids}
+        return run.method.prompt(run, Question(plan, state["strategy"], some, by_id, state.get("feedback", "")))
 
-    item = f"t{plan['iteration']}/generate/{plan['batch_id']}"
     answer = ask_items(
         run.services.teacher,
         "generator",
-        item=item,
+        item=f"t{plan['iteration']}/generate/{plan['batch_id']}",
         attempt=attempt,
         ids=list(slots),
         prompt=prompt,
         schema=SampleReply,
-        id_field="based_on_example",
+        id_field=run.method.id_field,
         reasks=0,
     )
-    rows = {seed["id"]: seed["row"] for seed in seeds}
-    drafts: list[Draft] = []
-    for id_, slot in slots.items():
-        draft: Draft = {
-            "sample_id": slot["sample_id"],
-            "seed_id": slot["seed_id"],
-            "row": None,
-            "fault": answer.problems.get(id_),
-            "fate": "failed",
-            "attempt": attempt,
-            "prompt_sha256": answer.prompts[id_],
-            "overlap": None,
-        }
-        if id_ in answer.found:
-            try:
-                fields = answer.found[id_].model_extra or {}
-                draft["row"] = {"id": slot["sample_id"], **run.task.variant(fields, rows[slot["seed_id"]])}
-                draft["fate"] = "ok"
-            except ValueError as error:
-                draft["fault"] = str(error)
-        drafts.append(draft)
+    drafts = [_draft(run, slot, by_id[slot["seed_id"]], attempt, answer, id_) for id_, slot in slots.items()]
     refused = [*state.get("refused", []), *(slots[id_]["sample_id"] for id_ in slots if id_ in answer.refused)]
     return {"seeds": seeds, "attempt": attempt, "drafts": drafts, "refused": refused}
+
+
+def _draft(
+    run: Run, slot: Slot, seed: Seed, attempt: int, answer: Items[SampleReply] | None = None, id_: str = ""
+) -> Draft:
+    """The sample that the generator wrote for a slot, or why there is none; without an answer the train row itself."""
+    draft: Draft = {
+        "sample_id": slot["sample_id"],
+        "seed_id": slot["seed_id"],
+        "row": None,
+        "fault": answer.problems.get(id_) if answer else None,
+        "fate": "failed",
+        "attempt": attempt,
+        "prompt_sha256": answer.prompts[id_] if answer else "",
+        "overlap": None,
+    }
+    if answer and id_ not in answer.found:
+        return draft
+    try:
+        fields = _fields(answer.found[id_], run.method.id_field) if answer else None
+        row = seed["row"] if fields is None else run.method.row(run, fields, seed["row"])
+    except ValueError as error:
+        return {**draft, "fault": str(error)}
+    return {**draft, "row": {**row, "id": slot["sample_id"]}, "fate": "ok"}
+
+
+def _fields(reply: SampleReply, id_field: str) -> dict[str, Any]:
+    """The task's fields of a generated object."""
+    return {name: value for name, value in (reply.model_extra or {}).items() if name != id_field}
 
 
 def asked_for(state: BatchState) -> list[str]:
@@ -181,26 +175,3 @@ def training_seeds(plan: BatchPlan, run: Run) -> list[Seed]:
     wrong = run.train_errors(plan["iteration"]) if plan["branch"] == "error" else {}
     seeds = dict.fromkeys(slot["seed_id"] for slot in plan["slots"])
     return [{"id": id_, "row": run.rows.train[id_], "wrong_answer": wrong.get(id_)} for id_ in seeds]
-
-
-def strategy_text(strategy: Strategy) -> dict[str, object]:
-    """What generator and judge are told of a strategy."""
-    return {
-        "category_name": strategy["category_name"],
-        "strategy_name": strategy["strategy_name"],
-        "generation_approach": strategy["generation_approach"],
-        "key_elements": strategy["key_elements"],
-    }
-
-
-def _examples(run: Run, slots: dict[str, Slot], seeds: list[Seed]) -> list[dict[str, object]]:
-    """One entry a sample to be written: its id first, then the train row it starts from."""
-    by_id = {seed["id"]: seed for seed in seeds}
-    return [_example(run, id_, by_id[slot["seed_id"]]) for id_, slot in slots.items()]
-
-
-def _example(run: Run, id_: str, seed: Seed) -> dict[str, object]:
-    example = run.task.example(seed["row"])
-    if seed["wrong_answer"] is None:
-        return {"example_id": id_, **example}
-    return {"example_id": id_, "QUESTION/TASK": example, "STUDENT'S_WRONG_ANSWER": seed["wrong_answer"]}

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from pada_graph import stopping
+from pada_graph.methods import rounds
 from pada_graph.nodes.run import Run
 from pada_graph.services import Completion
 from pada_graph.state import Evaluation, PadaState, Prediction, Row, Split
@@ -15,7 +16,7 @@ from pada_graph.tasks.base import AT_ONCE
 
 
 def evaluate(state: PadaState, run: Run) -> PadaState:
-    """Evaluate the SLM on D_val and, where another round can use its errors, on D_train.
+    """Evaluate the SLM on D_val and, where another round starts from its errors, on D_train.
 
     The untuned base model's validation score comes first, once: fine-tuning can also hurt. The test split is opened
     by `finalize` alone.
@@ -23,14 +24,14 @@ def evaluate(state: PadaState, run: Run) -> PadaState:
     iteration = state["iteration"]
     evaluations = [score_split(run, None, "validation")] if iteration == 0 else []
     evaluations.append(score_split(run, iteration, "validation"))
-    if another_round(state, run):
+    if another_round(state, run) and "train" in run.method.learns_from(run.config):
         evaluations.append(score_split(run, iteration, "train"))
     return {"evaluations": evaluations}
 
 
 def another_round(state: PadaState, run: Run) -> bool:
     """Whether a round of augmentation may follow this iteration."""
-    return run.config.method != "vanilla" and state["iteration"] < run.config.iterations
+    return state["iteration"] < rounds(run.config)
 
 
 def score_split(run: Run, iteration: int | None, split: Split) -> Evaluation:

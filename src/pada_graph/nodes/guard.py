@@ -19,8 +19,8 @@ from pada_graph.state import BatchOutcome, BatchState, Draft, Sample
 Kind = Literal["ngram", "embedding", "seed", "train", "accepted", "round"]
 
 TOO_CLOSE = "it is too close to well-known text; write something of your own"
-HARDLY_NEW = "it hardly differs from the example it starts from; ask something different"
-REPEATED = "it repeats a question that exists already; ask something different"
+HARDLY_NEW = "it hardly differs from the example it starts from; make it more different"
+REPEATED = "it repeats a question that exists already; write a different one"
 
 
 class Overlap(TypedDict):
@@ -37,6 +37,8 @@ class Overlap(TypedDict):
 
 def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
     """Mark the drafts that repeat training data or one another, or that give a validation or test row away."""
+    if run.method.repeats_rows:
+        return state["drafts"]
     iteration = state["plan"]["iteration"]
     questions = {d["sample_id"]: run.rows.question(d["row"]) for d in state["drafts"] if d["row"] is not None}
     hits = dict(zip(questions, run.guard.check(list(questions.values())), strict=True))

@@ -81,12 +81,11 @@ def orchestrate(state: PadaState, run: Run) -> PadaState:
     if not another_round(state, run):
         reason = (
             "vanilla fine-tuning has no rounds"
-            if run.config.method == "vanilla"
+            if not run.method.augments
             else _ROUNDS_DONE.get(iteration, f"all {iteration} rounds are done")
         )
         return {"stop_reason": reason}
-    usable = run.config.patterns.enabled * failures["validation"] + run.config.train_errors.enabled * failures["train"]
-    if usable == 0:
+    if run.method.needs_failures and not sum(failures[split] for split in run.method.learns_from(run.config)):
         return {"stop_reason": f"after round {iteration} there is no failure left to learn from: {_words(failures)}"}
     return {"iteration": iteration + 1}
 

@@ -52,10 +52,13 @@ class StrategyReply(BaseModel):
 
 
 def select_errors(state: AnalysisInput, run: Run) -> AnalysisUpdate:
-    """Subsample the validation errors of the newest model before analysing them (A.5; 50 in section 3.2)."""
-    if not run.config.patterns.enabled:
-        return {"failure_batches": []}
+    """Subsample the validation errors of the newest model before analysing them (A.5; 50 in section 3.2).
+
+    A method without pattern analysis has no patterns, or brings its own.
+    """
     iteration = state["iteration"]
+    if not (run.method.pattern_analysis and run.config.patterns.enabled):
+        return {"failure_batches": [], "patterns": run.method.patterns(run, iteration)}
     name = f"{run.dir.iteration(iteration - 1)}/predictions_validation.jsonl"
     failures: list[Prediction] = [p for p in run.dir.read_jsonl(name) if not p["correct"]]
     count = min(len(failures), run.config.patterns.max_errors)

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pada_graph.accounting import check_identity, check_ids, count_fates
+from pada_graph.methods.pada import strategy_text
 from pada_graph.nodes.collection import batch_file, check_batch
-from pada_graph.nodes.data_generation import asked_for, example_id, strategy_text
+from pada_graph.nodes.data_generation import asked_for, example_id
 from pada_graph.nodes.guard import quotable, screen_drafts
 from pada_graph.nodes.run import Run
 from pada_graph.nodes.verification import verify_answers
@@ -49,12 +50,12 @@ def quality_control(state: BatchState, run: Run) -> BatchUpdate:
     quality = run.config.quality
     asked, refused = asked_for(state), set(state["refused"])
     drafts = screen_drafts(state, run)
-    if quality.verify_answers and not run.task.proves_answers:
+    if run.method.quality_control and quality.verify_answers and not run.task.proves_answers:
         drafts = verify_answers(state, run, drafts)
     usable = [draft for draft in drafts if draft["row"] is not None and draft["fate"] == "ok"]
-    reviews = _review(state, run, usable) if quality.enabled and usable else {}
+    reviews = _review(state, run, usable) if run.judged and usable else {}
     score: float | None = None
-    if quality.enabled:
+    if run.judged:
         drafts = [_unrated(d) if d["fate"] == "ok" and d["sample_id"] not in reviews else d for d in drafts]
         ratings = [
             reviews[d["sample_id"]]["score"] if d["sample_id"] in reviews else WORST
@@ -114,9 +115,9 @@ def _to_write_anew(drafts: list[Draft], good: list[Draft], run: Run) -> list[Dra
     """What falls short where the gate looks at samples; else a failed batch whole, or of a passed one what is missing.
 
     Missing is what there is no usable sample for. What repeats other rows is no accident of a reply, and goes by the
-    batch's score.
+    batch's score; a baseline has no such score, and asks for it again.
     """
-    if run.config.quality.gate == "batch" and good:
+    if run.method.quality_control and run.config.quality.gate == "batch" and good:
         return [draft for draft in drafts if draft["fate"] == "failed"]
     return [draft for draft in drafts if draft not in good]
 
@@ -274,7 +275,7 @@ def _sample(state: BatchState, run: Run, draft: Draft, review: Review | None) ->
         "pattern_id": strategy["pattern_id"] if strategy else None,
         "seed_id": draft["seed_id"],
         "batch_id": plan["batch_id"],
-        "generator": run.config.models.generator.model,
+        "generator": "" if run.method.repeats_rows else run.config.models.generator.model,
         "prompt_sha256": draft["prompt_sha256"],
         "attempts": draft["attempt"] + 1,
         "scores": _scores(state["history"][: draft["attempt"] + 1]),

@@ -11,17 +11,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
 from pada_graph.leakage import LONGEST, SHORTEST, Embed, LeakageGuard, OverlapIndex
+from pada_graph.methods import get_method
+from pada_graph.methods.base import Method
 from pada_graph.near_duplicates import NearDuplicates, Template
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
 from pada_graph.state import Prediction, Row, Sample, Split
 from pada_graph.tasks.base import Task
 from pada_graph.teacher.prices import total
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
@@ -37,6 +42,7 @@ class Rows:
         self._prose: OverlapIndex | None = None
         self._targets: OverlapIndex | None = None
         self._known: dict[tuple[object, ...], NearDuplicates] = {}
+        self._vectors: np.ndarray | None = None
         self._wrong: dict[tuple[object, ...], dict[str, str]] = {}
         self.split = cache(self._read)
 
@@ -65,6 +71,13 @@ class Rows:
                 train = map(self.question, self.split("train"))
                 self._guard = LeakageGuard(self._held_out(self.question), train, embed)
             return self._guard
+
+    def train_vectors(self, embed: Embed) -> "tuple[dict[str, int], np.ndarray]":
+        """Row number of each train id, and the unit vectors of their questions, embedded once per process."""
+        with self._lock:
+            if self._vectors is None:
+                self._vectors = embed([self._task.question(row) for row in self.split("train")])
+            return {row["id"]: number for number, row in enumerate(self.split("train"))}, self._vectors
 
     @property
     def held_out_text(self) -> OverlapIndex:
@@ -164,6 +177,22 @@ class Run:
     def known(self, iteration: int) -> NearDuplicates:
         """Index of what the student was trained on before this round: D_train and the samples of earlier rounds."""
         return self.rows.known(self._accepted(iteration - 1))
+
+    @property
+    def method(self) -> Method:
+        """What differs between PaDA-Agent and the baselines."""
+        return get_method(self.config.method)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the Quality Control Agent's judge takes part."""
+        return self.method.quality_control and self.config.quality.enabled
+
+    def nearest_train(self, id_: str, among: Sequence[str], count: int) -> list[str]:
+        """The train rows whose questions are nearest to that of row `id_`, by the cosine of their embeddings."""
+        place, vectors = self.rows.train_vectors(self.services.embedder.embed)
+        near = sorted(among, key=lambda other: -float(vectors[place[id_]] @ vectors[place[other]]))
+        return near[:count]
 
     def train_errors(self, iteration: int) -> dict[str, str]:
         """E_train of a round (A.2.2): ids of the train rows that the newest model has wrong, with its answers."""

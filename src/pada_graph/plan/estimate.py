@@ -7,6 +7,7 @@ rounds at their costliest (round.py). Expected is no bound, but what the assumpt
 from dataclasses import dataclass
 
 from pada_graph.config import ROLES, Role, RunConfig
+from pada_graph.methods import rounds
 from pada_graph.plan.round import Cost, costliest_round, expected_round
 from pada_graph.plan.student import Range, prediction_tokens, training_tokens
 from pada_graph.plan.texts import read_texts
@@ -42,11 +43,11 @@ def make_plan(config: RunConfig) -> Plan:
         InputError: the data or `limits.prices` cannot be used.
     """
     texts, price = read_texts(config), prices(config.models, config.limits)
-    rounds = 0 if config.method == "vanilla" else config.iterations
-    likely = {role: cost.times(rounds) for role, cost in expected_round(config, texts).items()}
-    most = {role: cost.times(rounds) for role, cost in costliest_round(config, texts).items()}
+    count = rounds(config)
+    likely = {role: cost.times(count) for role, cost in expected_round(config, texts).items()}
+    most = {role: cost.times(count) for role, cost in costliest_round(config, texts).items()}
     roles = {role: _role(config, role, likely[role], most[role], price[role]) for role in ROLES}
-    training, prediction = training_tokens(config, texts, rounds), prediction_tokens(config, texts, rounds)
+    training, prediction = training_tokens(config, texts, count), prediction_tokens(config, texts, count)
     return Plan(roles, training, prediction, texts.student)
 
 

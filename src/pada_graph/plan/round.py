@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pada_graph.config import ROLES, Role, RunConfig
-from pada_graph.plan.calls import REASKS, batches, failures, most_clusters, most_replies, parts
+from pada_graph.methods import get_method
+from pada_graph.methods.base import parts
+from pada_graph.plan.calls import REASKS, failures, most_replies, wrong_rows
 from pada_graph.plan.texts import BYTES_PER_TOKEN, Measure, Texts
 from pada_graph.teacher.budget import CHAT_FRAME, reply_bound
 
@@ -80,9 +82,9 @@ def expected_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
         bounds=False,
     )
     failed = failures(config, likely.failing)
-    highest = most_clusters(config, failed)
-    clusters = min(highest, (config.patterns.min_clusters + highest + 1) // 2)
-    return _round(config, texts, likely, clusters, train_errors=config.train_errors.enabled)
+    highest = get_method(config.method).most_strategies(config, failed)
+    strategies = min(highest, (config.patterns.min_clusters + highest + 1) // 2)
+    return _round(config, texts, likely, strategies, wrong_rows(config, likely.failing))
 
 
 def costliest_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
@@ -100,9 +102,9 @@ def costliest_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
         bounds=True,
     )
     found: dict[Role, Cost] = dict.fromkeys(ROLES, Cost())
-    for clusters in range(most_clusters(config, failures(config, 1)) + 1):
-        for train_errors in {False, config.train_errors.enabled}:
-            for role, cost in _round(config, texts, most, clusters, train_errors).items():
+    for strategies in range(get_method(config.method).most_strategies(config, failures(config, 1)) + 1):
+        for wrong in {0, wrong_rows(config, 1)}:
+            for role, cost in _round(config, texts, most, strategies, wrong).items():
                 found[role] = Cost(
                     max(found[role].calls, cost.calls),
                     max(found[role].input_tokens, cost.input_tokens),
@@ -111,8 +113,9 @@ def costliest_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
     return found
 
 
-def _round(config: RunConfig, texts: Texts, a: Assumptions, clusters: int, train_errors: bool) -> dict[Role, Cost]:
-    """One round of augmentation with that many clusters, each with its strategy."""
+def _round(config: RunConfig, texts: Texts, a: Assumptions, strategies: int, wrong: int) -> dict[Role, Cost]:
+    """One round of augmentation with that many strategies, each against a cluster, and wrong train rows."""
+    method = get_method(config.method)
     longest = {role: reply_bound(getattr(config.models, role)) for role in ROLES}
     usual = Written()
     answer = a.rewritten * texts.answer_limit if a.bounds else texts.answered["train"] / config.data.train_size
@@ -136,27 +139,27 @@ def _round(config: RunConfig, texts: Texts, a: Assumptions, clusters: int, train
     for n in analysed:
         cost["analyst"] += question("analyst", "error_analysis", 0, n * row, usual.analysis * n, n)
     words = sum(a.replies(n) * reply("analyst", usual.analysis * n) for n in analysed) * a.rewritten
-    per_cluster = (words + failed * tokens(a.overhead)) / max(1, clusters)
+    per_cluster = (words + failed * tokens(a.overhead)) / max(1, strategies)
     pattern, strategy = (a.rewritten * reply("analyst", w) for w in (usual.pattern, usual.strategy))
     named = question("analyst", "pattern_categorization", 0, per_cluster, usual.pattern, 1)
     drafted = question("analyst", "strategy_drafting", 0, tokens(a.overhead) + pattern, usual.strategy, 1)
-    cost["analyst"] += (named + drafted).times(clusters)
-    planned = batches(config, clusters, train_errors)
+    cost["analyst"] += (named + drafted if failed else drafted).times(strategies)
     example, asked = (tokens(a.measure(sizes) + a.overhead) for sizes in (texts.example, texts.question))
-    for n, told in [*((n, strategy) for n in planned.pattern), *((n, 0.0) for n in planned.error)]:
-        wrong = 0.0 if told else n * answer
-        prompt = "generate_from_pattern" if told else "generate_from_errors"
+    for branch, n in method.sizes(config, strategies, wrong) if "generator" in method.roles(config) else []:
+        told = strategy if branch == "pattern" else 0.0
+        wrongly = n * answer if branch == "error" else 0.0
+        shown = n + method.extra_examples
         written = n * fmean(texts.example) / BYTES_PER_TOKEN
         feedback = n * tokens(a.feedback) + a.rewritten * a.replies(n) * reply("judge", usual.rating * n)
-        sent = tokens(texts.prompts[prompt]) + CHAT_FRAME + told + n * example + wrong
+        sent = tokens(texts.prompts[method.prompt_name(branch)]) + CHAT_FRAME + told + shown * example + wrongly
         cost["generator"] += Cost(
             a.attempts, a.attempts * sent + (a.attempts - 1) * feedback, a.attempts * reply("generator", written)
         )
         sample = a.rewritten * reply("generator", written)
-        if config.quality.enabled:
+        if method.quality_control and config.quality.enabled:
             rated = question("judge", "quality_control", told, 2 * n * example + sample, usual.rating * n, n)
             cost["judge"] += rated.times(a.attempts)
-        if config.quality.verify_answers and not texts.proves_answers:
+        if method.quality_control and config.quality.verify_answers and not texts.proves_answers:
             checked = question("judge", "answer_verification", 0, n * asked + sample, usual.answer * n, n)
             cost["judge"] += checked.times(a.attempts)
     return cost

@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pada_graph.config import Limits, RunConfig
+from pada_graph.methods import rounds
 from pada_graph.plan.estimate import Plan, all_roles
 from pada_graph.plan.student import Range
 from pada_graph.teacher.prices import dollars
 
 ASSUMPTIONS = (
-    "Low: the student has no failure to learn from, so that no teacher is asked.\n"
+    "Low: no teacher is asked, as where the student has no failure to learn from.\n"
     "Expected: half of the validation answers are wrong, half of the batches are sent back once, one reply in ten is "
     "asked again, 4 bytes a token.\n"
     "Max: every round, every re-ask and every regeneration, replies up to the model's max_tokens (4,096 where none is "
@@ -24,12 +25,11 @@ ASSUMPTIONS = (
 
 def print_plan(console: Console, config: RunConfig, plan: Plan) -> None:
     """Print the table, the student's tokens, the assumptions, and whether the limits will stop the run."""
-    rounds = 0 if config.method == "vanilla" else config.iterations
     data = config.data
     console.soft_wrap = True
     console.print(
-        f"{config.method} on {config.task}, rounds: {rounds}; rows: {data.train_size} train, {data.validation_size} "
-        f"validation, {data.test_size} test. Nothing was asked or trained.",
+        f"{config.method} on {config.task}, rounds: {rounds(config)}; rows: {data.train_size} train, "
+        f"{data.validation_size} validation, {data.test_size} test. Nothing was asked or trained.",
         markup=False,
         soft_wrap=False,
     )

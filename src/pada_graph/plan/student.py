@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pada_graph.config import RunConfig
+from pada_graph.methods import get_method
 from pada_graph.plan.calls import most_batches
 from pada_graph.plan.texts import Texts
 from pada_graph.teacher.budget import reply_bound
@@ -39,7 +40,7 @@ def training_tokens(config: RunConfig, texts: Texts, rounds: int) -> Range:
 
 
 def prediction_tokens(config: RunConfig, texts: Texts, rounds: int) -> Range:
-    """Prompts and answers: validation untuned and in every iteration, train where a round follows, test at the end.
+    """Prompts and answers: validation untuned and in every iteration, test at the end, train for a round that uses it.
 
     Low: the run ends after vanilla fine-tuning, and answers are empty. Max: answers as long as allowed.
     """
@@ -50,6 +51,7 @@ def prediction_tokens(config: RunConfig, texts: Texts, rounds: int) -> Range:
             sum(n * (texts.asked[s] + answer * texts.answered[s] + allowed * rows[s]) for s, n in times.items())
         )
 
-    short = {"validation": 2, "train": min(rounds, 1), "test": 2}
-    whole = {"validation": rounds + 2, "train": rounds, "test": 3 if rounds else 2}
+    before = rounds * ("train" in get_method(config.method).learns_from(config))
+    short = {"validation": 2, "train": min(before, 1), "test": 2}
+    whole = {"validation": rounds + 2, "train": before, "test": 3 if rounds else 2}
     return Range(tokens(short, 0, 0), tokens(whole, 1, 0), tokens(whole, 0, texts.answer_limit))

@@ -78,6 +78,11 @@ def _bare_prompts(task: Task) -> dict[str, int]:
         "strategy_drafting": render("strategy_drafting", categories=[], fields=fields),
         "generate_from_pattern": render("generate_from_pattern", strategy={}, **common),
         "generate_from_errors": render("generate_from_errors", **common),
+        "auggpt": render("auggpt", field="question", text="", context={}, ids=["e1"] * 6, feedback="?"),
+        "llms_as_instructors": render(
+            "llms_as_instructors", question="", wrong="", mastered=["?"], ids=["e1"], fields=fields, feedback="?"
+        ),
+        "llm2llm": render("llm2llm", example={}, ids=["e1"], fields=fields, feedback="?"),
         "quality_control": render("quality_control", strategies=["?"], pairs=[]),
         "answer_verification": render("answer_verification", questions=[]),
     }

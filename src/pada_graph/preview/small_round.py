@@ -13,6 +13,7 @@ from typing import Any
 from pada_graph.config import Role, RunConfig, parse_config
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
+from pada_graph.methods import rounds
 from pada_graph.rundir import RunDir
 from pada_graph.services import Completion, Predictor, Progress, Reply, Services, Teacher, TrainJob, Usage
 from pada_graph.state import Prediction, Sample, Strategy
@@ -103,7 +104,7 @@ def preview_config(config: RunConfig) -> RunConfig:
     Raises:
         InputError: the run has no round of augmentation.
     """
-    if config.method == "vanilla" or config.iterations == 0:
+    if rounds(config) == 0:
         raise InputError("preview shows a round of augmentation, and this configuration has none (method, iterations).")
     raw = config.model_dump()
     rows = {"train_size": TRAIN_ROWS, "validation_size": VALIDATION_ROWS}

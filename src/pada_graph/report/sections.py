@@ -121,7 +121,7 @@ def failure_bars(rounds: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
         failed = entry["validation"]["n"] - entry["validation"]["correct"]
         found = by_round.get(entry["iteration"] + 1)
         segments = [("", -1, failed, "not analysed")] if failed else []
-        if found:
+        if found and found["analysed"]:
             segments = [
                 (p["key"], p["colour"], failed * p["size"] / found["analysed"], p["category_name"])
                 for p in found["patterns"]

@@ -37,6 +37,7 @@ class Task(ABC):
     stop: ClassVar[tuple[str, ...]] = ()
     proves_answers: ClassVar[bool] = False  # `variant` has proved that an answer is right (HumanEval runs its tests)
     generated_fields: ClassVar[dict[str, str]]  # what the generator writes: field -> description for its prompt
+    reworded: ClassVar[str] = "question"  # the field of `example` that AugGPT rewords
 
     @abstractmethod
     def parse(self, raw: Mapping[str, Any]) -> Row:
@@ -90,6 +91,14 @@ class Task(ABC):
             InputError: the task runs code and this machine has no sandbox for it.
         """
         return self.parse(fields)
+
+    def reword(self, seed: Row, text: str) -> Row:
+        """The seed's row (without "id") with its question in other words; all else, the answer too, stays (AugGPT).
+
+        Raises:
+            ValueError: the answer no longer fits (HumanEval: the signature changed).
+        """
+        return {**{field: value for field, value in seed.items() if field != "id"}, self.reworded: text.strip()}
 
     def group(self, row: Row) -> str | None:
         """Rows of one group never stand in two splits (SQuAD: the article); None: rows are independent."""

@@ -34,6 +34,7 @@ class HellaSwag(Task):
         "endings": "a JSON array with four endings, without letters; exactly one of them is plausible",
         "answer": "the letter of the plausible ending: A for the first ending, B for the second, and so on",
     }
+    reworded = "context"
 
     def parse(self, raw: Mapping[str, Any]) -> Row:
         """Make a row from the hub's layout (activity_label, ctx_a, ctx_b, endings, label) or from a row's own fields.

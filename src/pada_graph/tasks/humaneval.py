@@ -38,6 +38,7 @@ class HumanEval(Task):
         "check": 'Python source: a function "def check(candidate):" with at least three asserts on calls of candidate, '
         "whose arguments and results are plain data",
     }
+    reworded = "prompt"
 
     def __init__(self, unsafe: bool = False):
         self.unsafe = unsafe  # run the code all the same where no sandbox works
@@ -82,6 +83,17 @@ class HumanEval(Task):
         if not verdict.correct:
             raise ValueError(f'field "solution" does not pass its own "check": {verdict.reason}')
         return row
+
+    def reword(self, seed: Row, text: str) -> Row:
+        """The seed's row with a reworded docstring; code, solution and tests stay.
+
+        Raises:
+            ValueError: the head does not compile, or more than descriptions changed in it.
+        """
+        head = text.strip("\n") + "\n"
+        if _without_docstrings(head) != _without_docstrings(seed["prompt"]):
+            raise ValueError('field "prompt" must keep the code as it is: only docstrings may be reworded')
+        return super().reword(seed, "") | {"prompt": head}
 
     def prompt(self, row: Row) -> str:
         """The function's head, and the form of the answer."""
@@ -143,6 +155,15 @@ def _parsed(source: str, field: str) -> ast.Module:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f'field "{field}" does not compile: {error}') from error
+
+
+def _without_docstrings(source: str) -> str:
+    """The code of a function's head, whatever its docstrings and comments say."""
+    tree = _parsed(source, "prompt")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Expr(ast.Constant(""))
+    return ast.dump(tree)
 
 
 def _body(prompt: str, solution: str, entry_point: str) -> str:

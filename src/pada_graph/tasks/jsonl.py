@@ -22,6 +22,7 @@ class Jsonl(Task):
         "prompt": "the whole prompt, in the form of the examples' prompts",
         "answer": "the correct answer, in the form of the examples' answers",
     }
+    reworded = "prompt"
 
     def __init__(self, match: Literal["exact", "number", "choice"] = "exact"):
         self.match = match
