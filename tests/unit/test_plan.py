@@ -196,6 +196,12 @@ RUNS: dict[str, tuple[Any, float, dict[str, Any], FakePredictor]] = {
     ),
     "verified and judged": (always_cut, 9, {"quality__verify_answers": True, "iterations": 1}, FakePredictor(known=0)),
     "right everywhere": (None, 9, {}, FakePredictor(known=99)),
+    "auggpt": (wordy, 9, {"method": "auggpt"}, FakePredictor(known=99)),
+    "auggpt, malformed": (malformed, 9, {"method": "auggpt"}, FakePredictor()),
+    "instructors": (cut_large, 9, {"method": "llms_as_instructors"}, FakePredictor(known=17)),
+    "instructors by contrast": (empty, 9, {"method": "llms_as_instructors_contrastive"}, FakePredictor(known=6)),
+    "llm2llm": (always_cut, 9, {"method": "llm2llm"}, FakePredictor()),
+    "random strategies": (wordy, 5, {"method": "pada_random_strategies"}, FakePredictor(known=0)),
     "no words": (empty, 9, {"generation__batch_size": 20, "iterations": 1}, FakePredictor(known=0)),
 }  # fmt: skip
 

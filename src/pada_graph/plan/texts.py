@@ -8,7 +8,7 @@ from typing import Any
 from pada_graph.config import RunConfig
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
-from pada_graph.prompts import render
+from pada_graph.prompts import PROMPTS
 from pada_graph.state import Row
 from pada_graph.tasks import get_task
 from pada_graph.tasks.base import Task
@@ -70,23 +70,9 @@ def _failure(task: Task, row: Row) -> int:
 
 
 def _bare_prompts(task: Task) -> dict[str, int]:
-    fields = task.generated_fields
-    common = {"examples": [], "feedback": "?", "count": 10, "fields": fields}
-    rendered = {
-        "error_analysis": render("error_analysis", samples=[]),
-        "pattern_categorization": render("pattern_categorization", analyses=[]),
-        "strategy_drafting": render("strategy_drafting", categories=[], fields=fields),
-        "generate_from_pattern": render("generate_from_pattern", strategy={}, **common),
-        "generate_from_errors": render("generate_from_errors", **common),
-        "auggpt": render("auggpt", field="question", text="", context={}, ids=["e1"] * 6, feedback="?"),
-        "llms_as_instructors": render(
-            "llms_as_instructors", question="", wrong="", mastered=["?"], ids=["e1"], fields=fields, feedback="?"
-        ),
-        "llm2llm": render("llm2llm", example={}, ids=["e1"], fields=fields, feedback="?"),
-        "quality_control": render("quality_control", strategies=["?"], pairs=[]),
-        "answer_verification": render("answer_verification", questions=[]),
-    }
-    return {name: len(text.encode()) for name, text in rendered.items()}
+    """The templates as they are, with the task's fields: a little more than what is left of them when filled in."""
+    fields = _length(task.generated_fields)
+    return {path.stem: len(path.read_bytes()) + fields for path in PROMPTS.glob("*.txt")}
 
 
 def _student_counter(config: RunConfig) -> tuple[Callable[[str, str], tuple[int, int]], str]:
