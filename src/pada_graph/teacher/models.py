@@ -17,7 +17,8 @@ from pada_graph.errors import InputError, PadaError
 from pada_graph.services import Reply, Usage
 from pada_graph.teacher.budget import Budget, bounded, reply_bound, usd
 from pada_graph.teacher.gate import Gate
-from pada_graph.teacher.journal import NOT_BILLED, Call, Journal
+from pada_graph.teacher.journal import Call, Journal
+from pada_graph.teacher.journal_file import NOT_BILLED
 from pada_graph.teacher.limits import (
     concerns_one_prompt,
     is_content_refusal,
