@@ -10,7 +10,7 @@ import pytest
 from pada_graph.config import Limits, Model, Models
 from pada_graph.teacher import gate, retries
 from pada_graph.teacher.journal import Journal
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import FakeProvider, Request
 from tests.fakes import FakeTeacher
 

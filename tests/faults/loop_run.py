@@ -9,7 +9,7 @@ from typing import Any
 
 from pada_graph import RunConfig, run
 from pada_graph.config import ROLES, Models, Role
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider, Request
 from tests.fakes import FakeTeacher, fake_services, sums_config
 

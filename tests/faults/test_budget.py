@@ -13,7 +13,7 @@ import pytest
 from pada_graph import run
 from pada_graph.config import Limits, Models
 from pada_graph.errors import InputError, StoppedError
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider
 from tests.fakes import write_sums
 from tests.paid_runs import Bill, answering, paid_config, paid_services, with_limit

@@ -7,8 +7,8 @@ from pada_graph.errors import InputError
 from pada_graph.nodes.open import _with_keys
 from pada_graph.nodes.recorded_config import CONFIG, record_config
 from pada_graph.rundir import RunDir
-from pada_graph.teacher.limits import redact, without_secrets
-from pada_graph.teacher.models import call_key
+from pada_graph.teacher.journaled import call_key
+from pada_graph.teacher.secrets import redact, without_secrets
 
 NESTED = {
     "model": "openai:m",

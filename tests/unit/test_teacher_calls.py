@@ -11,7 +11,8 @@ import pytest
 from pada_graph.config import Limits, Model, Models
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.teacher import retries
-from pada_graph.teacher.models import JournaledTeacher, call_key, load_chat_model
+from pada_graph.teacher.journaled import JournaledTeacher, call_key
+from pada_graph.teacher.models import load_chat_model
 from tests.fake_provider import Answer, FakeProvider, Request, Script, TokenBucket, tokens
 from tests.provider_tools import DIALECTS, KEYS, Clock, echo, forget_accounts, one_model, teacher_for, unfinished
 
@@ -226,7 +227,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pada_graph.config import Limits, Model, Models
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 model = Model.model_validate_json(sys.argv[1])
 teacher = JournaledTeacher(Models(analyst=model, generator=model, judge=model), Limits(), Path(sys.argv[2]))
 with ThreadPoolExecutor(8) as pool:

@@ -8,7 +8,7 @@ import pytest
 
 from pada_graph.config import Limits, Model, Models
 from pada_graph.errors import StoppedError
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.provider_tools import unfinished
 
 pytestmark = pytest.mark.slow

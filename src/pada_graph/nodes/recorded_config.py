@@ -8,8 +8,8 @@ from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.services import Counts
 from pada_graph.teacher.journal import Journal
-from pada_graph.teacher.limits import without_secrets
 from pada_graph.teacher.models import TRANSPORT
+from pada_graph.teacher.secrets import without_secrets
 
 CONFIG = "resolved_config.json"
 
