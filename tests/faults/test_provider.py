@@ -24,22 +24,13 @@ from tests.provider_tools import (
     KEYS,
     Clock,
     echo,
-    forget_accounts,
     in_form,
     one_model,
     teacher_for,
     unfinished,
 )
 
-
-@pytest.fixture(autouse=True)
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_accounts(monkeypatch)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().replace(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
 def throttled(dialect: str, **headers: str) -> Answer:

@@ -7,6 +7,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from pada_graph import build_graph, run
+from pada_graph.accounting import FATES
 from pada_graph.errors import InputError
 from pada_graph.nodes import open as opening
 from pada_graph.rundir import RunDir
@@ -17,12 +18,10 @@ from tests.fakes import (
     KilledError,
     fake_services,
     json_blocks,
+    jsonl,
     sums_config,
     write_sums,
 )
-
-FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
-
 
 config = sums_config
 
@@ -30,10 +29,6 @@ config = sums_config
 @pytest.fixture
 def sums(tmp_path: Path) -> Path:
     return write_sums(tmp_path / "sums")
-
-
-def jsonl(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_two_rounds_grow_the_training_set_by_half_each(sums, tmp_path):

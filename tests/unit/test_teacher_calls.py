@@ -14,17 +14,14 @@ from pada_graph.teacher import retries
 from pada_graph.teacher.journaled import JournaledTeacher, call_key
 from pada_graph.teacher.models import load_chat_model
 from tests.fake_provider import Answer, FakeProvider, Request, Script, TokenBucket, tokens
-from tests.provider_tools import DIALECTS, KEYS, Clock, echo, forget_accounts, one_model, teacher_for, unfinished
+from tests.provider_tools import DIALECTS, KEYS, Clock, echo, one_model, teacher_for, unfinished
 
-
-@pytest.fixture(autouse=True)
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_accounts(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
 @pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    return Clock().replace(monkeypatch).naps
+def naps(clock: Clock) -> list[float]:
+    return clock.naps
 
 
 @DIALECTS
