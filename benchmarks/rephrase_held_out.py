@@ -24,7 +24,7 @@ from pada_graph.config import Limits, Model, Models
 from pada_graph.near_duplicates import normalise, numbers
 from pada_graph.rundir import RunDir
 from pada_graph.tasks import get_task
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 
 PROMPT = """Here is a {kind}. Write the same {kind} in other words: it must ask for exactly the same thing and have \
 the same answer. Keep every number, name and unit. Do not answer it. If choices follow it, write each of them in other \

@@ -18,7 +18,7 @@ from pada_graph.prompts import render
 from pada_graph.rundir import RunDir
 from pada_graph.tasks import get_task
 from pada_graph.teacher.ask import ask_items
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 
 
 def verdicts(run: RunDir, out: Path) -> dict[str, bool]:

@@ -15,6 +15,11 @@ from pada_graph.config import Role, RunConfig
 from pada_graph.services import Completion, Progress, Reply, Services, TrainJob, Usage
 
 
+def jsonl(path: Path) -> list[Any]:
+    """The rows of a JSONL file; a line separator of Unicode ends no line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
 def json_blocks(prompt: str) -> list[Any]:
     """All JSON values that begin a line of a prompt."""
     decoder, values, position = json.JSONDecoder(), [], 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from pada_graph.config import Model, RunConfig
 from pada_graph.services import Services
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider, Request, Script, tokens
 from tests.fakes import FakeTeacher, fake_services, sums_config
 

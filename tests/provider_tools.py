@@ -1,13 +1,16 @@
 """What tests of teacher calls share: teachers that ask the fake provider, a clock that nobody waits for, keys."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pada_graph.config import Limits, Model, Models
 from pada_graph.teacher import gate, retries
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journal import Journal
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import FakeProvider, Request
 from tests.fakes import FakeTeacher
 
@@ -49,6 +52,12 @@ def one_model(provider: FakeProvider, dialect: str, **settings: object) -> Model
 def teacher_for(model: Model, path: Path, **limit: int) -> JournaledTeacher:
     models = Models(analyst=model, generator=model, judge=model)
     return JournaledTeacher(models, Limits(**limit), path / "teacher_calls.sqlite")
+
+
+def unfinished(journal: Journal) -> int:
+    """Calls that were sent and never brought a reply: each may have been paid."""
+    with closing(sqlite3.connect(journal.path)) as connection:
+        return int(connection.execute("SELECT COUNT(*) FROM calls WHERE status = 'started'").fetchone()[0])
 
 
 def echo(request: Request) -> str:

@@ -28,6 +28,7 @@ ROLES: tuple[Role, ...] = ("analyst", "generator", "judge")
 
 LLAMA_70B = "bedrock_converse:us.meta.llama3-3-70b-instruct-v1:0"
 CLAUDE_HAIKU = "bedrock_converse:us.anthropic.claude-haiku-4-5-20251001-v1:0"
+RULES = "builtin:rules"  # the demo's rule-based teacher
 
 
 class Section(BaseModel):
@@ -193,6 +194,17 @@ class RunConfig(Section):
     unsafe_code_execution: bool = Field(
         False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."
     )
+
+    @model_validator(mode="after")
+    def _rules_know_the_demo(self) -> "RunConfig":
+        roles = [role for role in used_roles(self) if getattr(self.models, role).model == RULES]
+        if roles and self.task != "demo":
+            named = ", ".join(f"models.{role}.model" for role in roles)
+            raise ValueError(
+                f"{named}: {RULES} writes the demo's word problems alone; name a real model for task {self.task}, or "
+                "set task: demo"
+            )
+        return self
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:

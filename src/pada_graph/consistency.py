@@ -27,7 +27,7 @@ from pada_graph.rundir import RunDir
 from pada_graph.services import Services, TrainJob
 from pada_graph.state import Artifact
 from pada_graph.student import manifest
-from pada_graph.teacher import journal
+from pada_graph.teacher.journal_file import inspect, unusable
 
 # The state is plain JSON: nothing in a checkpoint may name a class or function to call.
 PLAIN = JsonPlusSerializer(allowed_msgpack_modules=None)
@@ -82,9 +82,9 @@ def compare(
 def _finished_calls(root: Path, rebuild: bool) -> int:
     recorded = {} if rebuild else read_heads(root).get("finished_calls", {})
     try:
-        return journal.inspect(root / JOURNAL, recorded.get(JOURNAL, 0))
+        return inspect(root / JOURNAL, recorded.get(JOURNAL, 0))
     except (sqlite3.Error, PermissionError) as error:
-        raise InputError(journal.unusable(root / JOURNAL, error)) from error
+        raise InputError(unusable(root / JOURNAL, error)) from error
 
 
 @contextmanager

@@ -179,8 +179,9 @@ def _prices(config: RunConfig) -> str:
 
 
 def _teacher(role: Role, model: Model) -> str:
-    from pada_graph.teacher.limits import is_transient, redact, stopped
     from pada_graph.teacher.models import load_chat_model
+    from pada_graph.teacher.provider_errors import is_transient, stopped
+    from pada_graph.teacher.secrets import redact
 
     chat = load_chat_model(model, setting=f"models.{role}")
     if model.model == "builtin:rules":

@@ -2,13 +2,15 @@
 
 A session is one call of `run()` or one invocation of a compiled graph. It takes the lock with the first node that opens
 the directory and keeps it from node to node; when it ends, the lock goes once no node of it is at work any more: the
-thread of a sync node outlives a cancelled run of LangGraph's server. What the session opened there is closed first.
+thread of a sync node outlives a cancelled run of LangGraph's server. What the session opened there is closed first, and
+a directory that it made is removed if the start was refused.
 """
 
 import fcntl
+import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -18,12 +20,15 @@ from pada_graph import stopping
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.rundir import RunDir
 
+ACCEPTED = "data/manifest.json"  # there once configuration and data were accepted; nothing is paid or trained before
+
 
 @dataclass
 class _Held:
     file: TextIO  # closing it lets the lock go
     session: UUID
     close: Callable[[Path], None]  # what the session opened there
+    made: list[Path]  # the directory and its parents as far as they were not there, innermost first
     stop: stopping.Stop = field(default_factory=stopping.Stop)
     working: int = 0
     ended: bool = False
@@ -41,7 +46,8 @@ def hold(root: Path, session: UUID, close: Callable[[Path], None] = lambda root:
     """
     with _guard:
         if (held := _held.get(_resolved(root))) is None:
-            _held[root.resolve()] = _Held(_lock(root), session, close)
+            made = [path for path in (_resolved(root), *_resolved(root).parents) if not path.exists()]
+            _held[root.resolve()] = _Held(_lock(root), session, close, made)
         elif held.session != session or held.ended:
             raise InputError(f"{root}: this process is already working on this run. Wait for it, or stop it first.")
 
@@ -136,5 +142,15 @@ def _let_go(root: Path, held: _Held) -> None:
         try:
             held.close(root)
         finally:
+            if held.made and not (root / ACCEPTED).exists():
+                _remove(held.made)
             held.file.close()
             del _held[root]
+
+
+def _remove(made: list[Path]) -> None:
+    """Take back a run directory that a refused start made, and the parents made for it that hold nothing else."""
+    shutil.rmtree(made[0], ignore_errors=True)
+    with suppress(OSError):
+        for parent in made[1:]:
+            parent.rmdir()

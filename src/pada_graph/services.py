@@ -147,7 +147,7 @@ def default_services(config: RunConfig, run_dir: Path) -> Services:
     from pada_graph.clustering import SentenceEmbedder
     from pada_graph.executors.local import LocalTrainer
     from pada_graph.student.inference import TransformersPredictor
-    from pada_graph.teacher.models import JournaledTeacher
+    from pada_graph.teacher.journaled import JournaledTeacher
 
     roles = used_roles(config)
     teacher = JournaledTeacher(config.models, config.limits, run_dir / "teacher_calls.sqlite", roles)

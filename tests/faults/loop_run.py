@@ -1,29 +1,24 @@
 """Whole runs for the fault matrix: a small data set of sums, and a provider on the loopback that may misbehave."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from pada_graph import RunConfig, run
+from pada_graph.accounting import FATES
 from pada_graph.config import ROLES, Models, Role
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider, Request
 from tests.fakes import FakeTeacher, fake_services, sums_config
 
-FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
 Mangle = Callable[[Role, Request, str], Answer | str]
 
 
 def config(folder: Path, **changes: Any) -> RunConfig:
     """One round on the sums that `write_sums` makes."""
     return sums_config(folder, **{"iterations": 1, **changes})
-
-
-def jsonl(path: Path) -> list[Any]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def balanced(books: dict[str, int]) -> bool:

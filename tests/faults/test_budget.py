@@ -13,10 +13,11 @@ import pytest
 from pada_graph import run
 from pada_graph.config import Limits, Models
 from pada_graph.errors import InputError, StoppedError
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider
 from tests.fakes import write_sums
 from tests.paid_runs import Bill, answering, paid_config, paid_services, with_limit
+from tests.provider_tools import unfinished
 
 PRICE = {"input": 10.0, "output": 30.0}  # dollars per million tokens
 
@@ -96,7 +97,7 @@ def test_row_30_sixty_four_calls_in_flight_do_not_exceed_a_dollar_limit(tmp_path
         assert answered == len(bill.sent) == teacher.usage()["judge"]["calls"]
         assert ledger(teacher) == pytest.approx(charged(bill))
         assert provider.peak > 4
-        assert teacher.journal.unfinished() == 0
+        assert unfinished(teacher.journal) == 0
 
 
 def test_row_30_a_dollar_limit_is_sent_to_the_provider_as_a_limit_of_the_reply(tmp_path, price_file):

@@ -11,7 +11,7 @@ from pada_graph.config import Limits, Models
 from pada_graph.errors import StoppedError
 from pada_graph.services import Reply
 from pada_graph.teacher.ask import ask_items
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider
 
 REFUSED = {

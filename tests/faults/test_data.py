@@ -15,8 +15,17 @@ from pada_graph.errors import InputError
 from pada_graph.near_duplicates import normalise
 from pada_graph.rundir import RunDir
 from pada_graph.services import Completion
-from tests.fakes import FakeEmbedder, FakeTeacher, FakeTrainer, fake_services, json_blocks, new_problem, write_sums
-from tests.faults.loop_run import balanced, config, jsonl
+from tests.fakes import (
+    FakeEmbedder,
+    FakeTeacher,
+    FakeTrainer,
+    fake_services,
+    json_blocks,
+    jsonl,
+    new_problem,
+    write_sums,
+)
+from tests.faults.loop_run import balanced, config
 
 SPLITS = ("train", "validation", "test")
 

@@ -26,8 +26,8 @@ from pada_graph.sources import pools_of
 from pada_graph.starter import write_starter
 from pada_graph.student import models
 from pada_graph.tasks import get_task
-from tests.fakes import FakeTeacher, FakeTrainer, fake_services, write_sums
-from tests.faults.loop_run import balanced, config, jsonl, run_over_http
+from tests.fakes import FakeTeacher, FakeTrainer, fake_services, jsonl, write_sums
+from tests.faults.loop_run import balanced, config, run_over_http
 
 needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 

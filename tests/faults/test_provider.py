@@ -19,17 +19,18 @@ from pada_graph.teacher.journal import Journal
 from tests.fake_provider import Answer, FakeProvider, Request
 from tests.fakes import fake_services, write_sums
 from tests.graph.test_loop import config
-from tests.provider_tools import DIALECTS, KEYS, Clock, echo, forget_accounts, in_form, one_model, teacher_for
+from tests.provider_tools import (
+    DIALECTS,
+    KEYS,
+    Clock,
+    echo,
+    in_form,
+    one_model,
+    teacher_for,
+    unfinished,
+)
 
-
-@pytest.fixture(autouse=True)
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_accounts(monkeypatch)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().replace(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
 def throttled(dialect: str, **headers: str) -> Answer:
@@ -59,7 +60,7 @@ def test_row_01_throttled_calls_wait_as_asked_and_succeed(
     assert len(provider.requests) == failures + 1
     asked = (6 if form == "date" else 7) * failures  # a date has no fractions of seconds
     assert asked <= clock.now - 1000 <= 10 * failures
-    assert (teacher.journal.calls(), teacher.journal.unfinished()) == (1, 0)  # what was throttled was not paid
+    assert (teacher.journal.calls(), unfinished(teacher.journal)) == (1, 0)  # what was throttled was not paid
 
 
 def run_with(provider: FakeProvider, dialect: str, tmp_path: Path) -> dict:
@@ -240,7 +241,7 @@ def test_row_05_a_reply_that_comes_too_late_costs_one_more_call_and_the_journal_
     assert max(provider.counts.values()) == 2
     assert teacher.journal.calls() == len(provider.requests) == 12
     assert teacher.usage()["judge"]["calls"] == 8
-    assert teacher.journal.unfinished() == 0
+    assert unfinished(teacher.journal) == 0
 
 
 def test_row_05_a_provider_that_is_always_late_is_asked_twice_and_then_stops_the_run(
@@ -254,8 +255,8 @@ def test_row_05_a_provider_that_is_always_late_is_asked_twice_and_then_stops_the
             teacher.ask("judge", "hi", item="a")
         teacher.close()
         journal = Journal(tmp_path / "teacher_calls.sqlite")
-        assert (len(provider.requests), journal.calls(), journal.unfinished()) == (2, 2, 1)
+        assert (len(provider.requests), journal.calls(), unfinished(journal)) == (2, 2, 1)
         late = False
         assert teacher.ask("judge", "hi", item="a").text == "done"
-        assert (len(provider.requests), teacher.journal.calls(), teacher.journal.unfinished()) == (3, 3, 0)
+        assert (len(provider.requests), teacher.journal.calls(), unfinished(teacher.journal)) == (3, 3, 0)
         assert teacher.usage()["judge"]["calls"] == 1

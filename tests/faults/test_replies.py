@@ -17,8 +17,8 @@ from pada_graph.nodes.quality_control import PatternRating
 from pada_graph.services import Reply
 from pada_graph.teacher.ask import ask_items, read_items
 from tests.fake_provider import Answer
-from tests.fakes import FakeTeacher, fake_services, json_blocks, write_sums
-from tests.faults.loop_run import balanced, config, jsonl, run_over_http
+from tests.fakes import FakeTeacher, fake_services, json_blocks, jsonl, write_sums
+from tests.faults.loop_run import balanced, config, run_over_http
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from pada_graph import build_graph, databases, run
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.executors.local import LocalTrainer
+from pada_graph.heads import record_calls
 from pada_graph.lock import locked
 from pada_graph.services import Reply
 from pada_graph.student import manifest
@@ -128,7 +129,7 @@ def test_row_15_a_second_process_is_refused_in_every_way_of_use(sums, tmp_path):
         command = [sys.executable, "-c", main, "run", str(file), "--run-dir", str(root)]
         second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert second.returncode == 2 and "another process is working on this run" in second.stderr
-    assert sorted(path.name for path in root.iterdir()) == [".lock"]
+        assert sorted(path.name for path in root.iterdir()) == [".lock"]
     assert graph.invoke(None, thread, context=settings)["best_iteration"] == 0  # and when it is free, it goes on
 
 
@@ -337,6 +338,13 @@ def test_row_17_damage_in_a_page_that_nobody_reads_is_found(tmp_path):
     path.write_bytes(data)
     with databases.read_only(path) as connection, pytest.raises(sqlite3.DatabaseError, match="it is damaged"):
         databases.check(path, connection)
+
+
+def test_row_17_heads_are_on_disk_before_they_are_in_place(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr("pada_graph.rundir.os.fsync", lambda file: synced.append(os.fstat(file).st_ino) or fsync(file))
+    record_calls(tmp_path / JOURNAL, 3)
+    assert synced == [(tmp_path / "heads.json").stat().st_ino]
 
 
 def test_row_17_heads_never_lead_and_follow_every_call(tmp_path):

@@ -10,10 +10,9 @@ from benchmarks.growth import EverySecond
 from pada_graph import RunConfig, run
 from pada_graph.accounting import FATES
 from pada_graph.config import Limits, Models
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 from tests.fake_provider import Answer, FakeProvider, Request
-from tests.fakes import FakeTeacher, fake_services, json_blocks, write_sums
-from tests.graph.test_loop import jsonl
+from tests.fakes import FakeTeacher, fake_services, json_blocks, jsonl, write_sums
 from tests.provider_tools import Clock
 
 ROWS, BATCH, BURST, BETWEEN = 1000, 10, 4, 40

@@ -14,8 +14,8 @@ from pada_graph.accounting import FATES, check_identity, check_ids, check_reques
 from pada_graph.errors import StoppedError
 from pada_graph.rundir import RunDir
 from pada_graph.services import Reply
-from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, fake_services, write_sums
-from tests.graph.test_loop import config, jsonl
+from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, fake_services, jsonl, write_sums
+from tests.graph.test_loop import config
 
 MISDEEDS = (
     "fine", "prose", "empty", "array", "missing", "extra", "doubled", "swapped", "torn", "no answer", "train row",

@@ -41,11 +41,18 @@ def test_no_checkpoint_holds_a_synthetic_row_or_a_slot(tmp_path):
         assert sample["id"].encode() not in stored and sample["row"]["prompt"].encode() not in stored
 
 
-def test_the_state_tells_how_each_strategys_batches_came_out(tmp_path):
-    graph = build_graph(fake_services(), InMemorySaver())
+def run_until(node, services, tmp_path):
+    """A run of one round that stops before `node`, if one is given; returns graph, thread and configuration."""
+    graph = build_graph(services, InMemorySaver())
     thread = {"configurable": {"thread_id": "t"}}
     settings = config(write_sums(tmp_path / "sums"), iterations=1)
-    graph.invoke({"run_dir": str(tmp_path / "run")}, thread, context=settings)
+    stops = [node] if node else None
+    graph.invoke({"run_dir": str(tmp_path / "run")}, thread, context=settings, interrupt_before=stops)
+    return graph, thread, settings
+
+
+def test_the_state_tells_how_each_strategys_batches_came_out(tmp_path):
+    graph, thread, _ = run_until(None, fake_services(), tmp_path)
     state = graph.get_state(thread).values
     errors = next(outcome for outcome in state["outcomes"] if outcome["branch"] == "error")
     assert {o["strategy_id"] for o in state["outcomes"]} == {None, *(s["strategy_id"] for s in state["strategies"])}
@@ -56,10 +63,7 @@ def test_the_state_tells_how_each_strategys_batches_came_out(tmp_path):
 
 def test_strategies_edited_before_the_plan_reach_the_generator(tmp_path):
     services = fake_services()
-    graph = build_graph(services, InMemorySaver())
-    thread = {"configurable": {"thread_id": "t"}}
-    settings = config(write_sums(tmp_path / "sums"), iterations=1)
-    graph.invoke({"run_dir": str(tmp_path / "run")}, thread, context=settings, interrupt_before=["plan_batches"])
+    graph, thread, settings = run_until("plan_batches", services, tmp_path)
     edited = [
         {**s, "generation_approach": "only with prime numbers"} for s in graph.get_state(thread).values["strategies"]
     ]
@@ -72,10 +76,7 @@ def test_strategies_edited_before_the_plan_reach_the_generator(tmp_path):
 
 def test_a_plan_that_was_made_anew_is_refused_before_any_call(tmp_path):
     services = fake_services()
-    graph = build_graph(services, InMemorySaver())
-    thread = {"configurable": {"thread_id": "t"}}
-    settings = config(write_sums(tmp_path / "sums"), iterations=1)
-    graph.invoke({"run_dir": str(tmp_path / "run")}, thread, context=settings, interrupt_before=["synthesize_batches"])
+    graph, thread, settings = run_until("synthesize_batches", services, tmp_path)
     plan = tmp_path / "run/iteration_1/plan.jsonl"
     plan.write_text(plan.read_text().replace("t1-e-b0", "t1-e-b9"))
     asked = len(services.teacher.prompts)

@@ -18,7 +18,7 @@ from pada_graph.nodes.run import Rows
 from pada_graph.rundir import RunDir
 from pada_graph.services import Completion
 from pada_graph.tasks import get_task
-from tests.fakes import FakeEmbedder, FakeTeacher, fake_services, new_problem, write_sums
+from tests.fakes import FakeEmbedder, FakeTeacher, fake_services, jsonl, new_problem, write_sums
 
 CANARY = "violet herons seldom borrow copper ladders while distant bells count winter evenings"
 PAIRS = [
@@ -38,10 +38,6 @@ def config(folder: Path, sizes=(20, 12, 12), **changes) -> RunConfig:
         "quality": {"enabled": False},
     }
     return RunConfig.model_validate(raw | changes)
-
-
-def jsonl(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def write(path: Path, rows: list[dict]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from pada_graph import build_graph, run
+from pada_graph.accounting import FATES
 from pada_graph.errors import InputError
 from pada_graph.nodes import open as opening
 from pada_graph.rundir import RunDir
@@ -17,12 +18,10 @@ from tests.fakes import (
     KilledError,
     fake_services,
     json_blocks,
+    jsonl,
     sums_config,
     write_sums,
 )
-
-FATES = ("accepted", "rejected", "failed", "duplicate", "contaminated")
-
 
 config = sums_config
 
@@ -30,10 +29,6 @@ config = sums_config
 @pytest.fixture
 def sums(tmp_path: Path) -> Path:
     return write_sums(tmp_path / "sums")
-
-
-def jsonl(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_two_rounds_grow_the_training_set_by_half_each(sums, tmp_path):
@@ -245,9 +240,26 @@ def test_a_finished_run_is_not_repeated(sums, tmp_path):
     assert again == first and trainer.jobs == [] and teacher.prompts == []
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_refused_start_leaves_no_directory_and_one_that_was_there_stays(sums, tmp_path, bare):
+    settings = config(sums, data__train_size=21)  # there are 20
+    for folder in (tmp_path / "runs/new", tmp_path / "mine"):
+        if folder.name == "mine":
+            folder.mkdir()
+            (folder / "notes.txt").write_text("of mine")
+        with pytest.raises(InputError, match="21"):
+            if bare:
+                build_graph(fake_services()).invoke({"run_dir": str(folder)}, context=settings)
+            else:
+                run(settings, folder, services=fake_services())
+    assert not (tmp_path / "runs").exists()
+    assert (tmp_path / "mine/notes.txt").read_text() == "of mine"
+    assert run(config(sums, iterations=0), tmp_path / "mine", services=fake_services())["best_iteration"] == 0
+
+
 def test_a_run_directory_refuses_another_configuration(sums, tmp_path):
     run(config(sums, method="vanilla"), tmp_path / "run", services=fake_services())
-    with pytest.raises(InputError, match=r"another configuration \(generation.ratio, method\)"):
+    with pytest.raises(InputError, match=r'generation.ratio: 0.5 is recorded, 1.0 is given, method: "vanilla" is rec'):
         run(config(sums, generation__ratio=1.0), tmp_path / "run", services=fake_services())
 
 

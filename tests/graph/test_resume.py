@@ -287,6 +287,6 @@ def test_a_changed_key_is_named_unless_it_raises_a_limit_or_tells_how_a_model_is
     if named is None:
         record_config(directory, changed)
     else:
-        with pytest.raises(InputError, match=rf"another configuration \({named}\)"):
+        with pytest.raises(InputError, match=rf"another configuration \({named}: [^,]* is recorded, [^,]* is given\)"):
             record_config(directory, changed)
         assert directory.path("resolved_config.json").read_bytes() == before

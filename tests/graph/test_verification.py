@@ -5,9 +5,10 @@ import json
 import pytest
 
 from pada_graph import run
+from pada_graph.accounting import FATES
 from pada_graph.tasks import get_task
-from tests.fakes import FakeTeacher, fake_services, json_blocks, write_sums
-from tests.graph.test_loop import FATES, config, jsonl
+from tests.fakes import FakeTeacher, fake_services, json_blocks, jsonl, write_sums
+from tests.graph.test_loop import config
 
 
 @pytest.fixture

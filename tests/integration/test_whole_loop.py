@@ -8,6 +8,7 @@ import pytest
 from pada_graph import build_graph, run
 from pada_graph.config import Data, Inference, Student, Training
 from pada_graph.demo.studio import TinyDemo
+from tests.fakes import jsonl
 
 pytestmark = pytest.mark.slow
 SETTINGS = TinyDemo(
@@ -22,10 +23,6 @@ def finished(tmp_path_factory) -> Path:
     directory = tmp_path_factory.mktemp("whole") / "run"
     run(SETTINGS, directory)
     return directory
-
-
-def jsonl(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_two_iterations_train_three_adapters_with_sfttrainer(finished):

@@ -191,7 +191,7 @@ def test_a_teacher_that_cannot_be_had_is_named_before_training(tmp_path, monkeyp
 
 def test_an_embedder_that_cannot_be_had_is_named_before_training_and_may_be_corrected(tmp_path):
     write_sums(tmp_path / "sums")
-    rules = teacher({"model": "builtin:rules"})
+    rules = teacher({"model": "openai:m", "api_key": "not-a-real-key"})
     path = config(tmp_path, **rules, patterns={"embedder": "nobody/no-model"})
     refused(pada("run", str(path), "--run-dir", str(tmp_path / "r")), "patterns.embedder: nobody/no-model")
     path = config(tmp_path, **rules, patterns={"embedder": "builtin:minilm"}, method="vanilla")

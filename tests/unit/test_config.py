@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pada_graph.config import RunConfig, load_config, parse_config
+from pada_graph.config import ROLES, RunConfig, load_config, parse_config
 from pada_graph.errors import InputError
 from pada_graph.methods import used_roles
 from pada_graph.services import default_services
@@ -119,10 +119,19 @@ def test_the_roles_that_a_run_asks(changes: dict, roles: tuple) -> None:
     assert used_roles(RunConfig.model_validate(changes)) == roles
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_the_demos_rules_are_refused_for_another_task_if_they_would_be_asked(role: str) -> None:
+    raw = {"task": "gsm8k", "models": {role: {"model": "builtin:rules"}}}
+    with pytest.raises(InputError, match=rf"models\.{role}\.model: builtin:rules .* set task: demo"):
+        parse_config(raw, "test")
+    assert parse_config({**raw, "task": "demo"}, "test").task == "demo"
+    assert used_roles(parse_config({**raw, "method": "vanilla"}, "test")) == ()
+
+
 def test_a_model_that_is_never_asked_need_not_exist(tmp_path: Path) -> None:
     rules = {"model": "builtin:rules", "temperature": None}
     models = {"analyst": rules, "generator": rules, "judge": {"model": "nobody:nothing"}}
-    raw = {"models": models, "patterns": {"embedder": "builtin:minilm"}, "limits": {"max_usd": 1}}
+    raw = {"task": "demo", "models": models, "patterns": {"embedder": "builtin:minilm"}, "limits": {"max_usd": 1}}
     services = default_services(RunConfig.model_validate({**raw, "quality": {"enabled": False}}), tmp_path)
     services.teacher.close()
     with pytest.raises(InputError, match=r"models\.judge\.model"):

@@ -13,6 +13,7 @@ import pytest
 from pada_graph import doctor
 from pada_graph.config import Model, RunConfig, load_config
 from pada_graph.doctor import Check, examine, needed_extras
+from pada_graph.errors import InputError
 from tests.fake_provider import Answer, FakeProvider
 from tests.fakes import write_sums
 
@@ -106,7 +107,10 @@ def test_vanilla_fine_tuning_asks_no_teacher_and_the_demo_needs_no_call(tmp_path
     checks = found(config(tmp_path, method="vanilla"))
     assert checks["teachers"].ok and "analyst" not in checks and "embedder" not in checks
     rules = everyone(Model(model="builtin:rules", temperature=None))
-    checks = found(config(tmp_path, models=rules))
+    with pytest.raises(InputError, match=r"models\.analyst\.model, .*: builtin:rules"):
+        found(config(tmp_path, models=rules))
+    demo = {"source": "builtin:demo", "train_size": 20, "validation_size": 12, "test_size": 12}
+    checks = found(config(tmp_path, task="demo", data=demo, models=rules))
     assert checks["judge"].ok and "the same as analyst" in checks["judge"].text
     assert "needs no call" in checks["analyst"].text
 

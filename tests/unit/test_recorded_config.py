@@ -7,8 +7,10 @@ from pada_graph.errors import InputError
 from pada_graph.nodes.open import _with_keys
 from pada_graph.nodes.recorded_config import CONFIG, record_config
 from pada_graph.rundir import RunDir
-from pada_graph.teacher.limits import redact, without_secrets
-from pada_graph.teacher.models import call_key
+from pada_graph.services import Reply
+from pada_graph.teacher.journal import Call, Journal
+from pada_graph.teacher.journaled import call_key
+from pada_graph.teacher.secrets import redact, without_secrets
 
 NESTED = {
     "model": "openai:m",
@@ -53,6 +55,20 @@ def test_what_is_written_down_holds_settings_and_no_secret(directory):
     assert judge["base_url"] == "https://gate.example/v1?api_key=&version=2"
 
 
+def test_a_refusal_names_both_values_of_each_key_and_no_secret(directory):
+    journal = Journal(directory.path("teacher_calls.sqlite"))
+    journal.start(Call("key", "judge", "openai:m", "item", 0, "prompt"))
+    journal.finish("key", Reply("text", "stop", 1, 1))
+    journal.close()
+    changed = with_judge(temperature=0.5, extra_body={"api_key": "body-4567", "seed": 1}, api_key="sk-new-0123456")
+    with pytest.raises(InputError) as error:
+        record_config(directory, changed)
+    said = str(error.value)
+    assert "models.judge.temperature: 0.0 is recorded, 0.5 is given" in said
+    assert "models.judge.extra_body.seed: null is recorded, 1 is given" in said
+    assert not [secret for secret in (*SECRETS, "body-4567", "sk-new-0123456") if secret in said]
+
+
 def test_settings_of_tokens_are_no_secrets_and_shape_the_key():
     plain = {"eos_token_id": 3, "stop_token_ids": [1], "max_tokens": 5}
     assert without_secrets({**plain, "hf_token": "x"}) == plain
@@ -70,5 +86,5 @@ def test_a_run_that_an_older_version_began_goes_on_and_a_real_change_is_still_re
     del older["quality"]["verify_answers"], older["limits"]["prices"], older["patterns"]["min_clusters"]
     directory.write_json(CONFIG, older)
     record_config(directory, with_judge())
-    with pytest.raises(InputError, match=r"another configuration \(quality\.verify_answers\)"):
+    with pytest.raises(InputError, match=r"\(quality\.verify_answers: false is recorded, true is given\)"):
         record_config(directory, with_judge().model_copy(update={"quality": Quality(verify_answers=True)}))

@@ -73,6 +73,23 @@ def test_the_lock_outlives_its_session_while_a_node_is_at_work(tmp_path):
         pass
 
 
+def test_a_directory_made_for_a_start_that_was_not_accepted_is_taken_back_with_its_empty_parents(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with locked(tmp_path / "runs/new/deep") as session:
+        assert (tmp_path / "runs/new/deep/.lock").exists() and session
+    assert list(tmp_path.iterdir()) == [tmp_path / "runs"] and list((tmp_path / "runs").iterdir()) == []
+    with locked(tmp_path / "more/one"), locked(tmp_path / "more/two"):
+        RunDir(tmp_path / "more/two").write_json("data/manifest.json", {})
+    assert list((tmp_path / "more").iterdir()) == [tmp_path / "more/two"]
+
+
+def test_a_directory_that_was_there_before_is_never_taken_back(tmp_path):
+    (tmp_path / "mine").write_text("notes")
+    with locked(tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "notes"
+
+
 def test_a_file_in_the_place_of_a_run_directory_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be used as run directory"), locked(Path(tmp_path / "file")):

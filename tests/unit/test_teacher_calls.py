@@ -11,19 +11,17 @@ import pytest
 from pada_graph.config import Limits, Model, Models
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.teacher import retries
-from pada_graph.teacher.models import JournaledTeacher, call_key, load_chat_model
+from pada_graph.teacher.journaled import JournaledTeacher, call_key
+from pada_graph.teacher.models import load_chat_model
 from tests.fake_provider import Answer, FakeProvider, Request, Script, TokenBucket, tokens
-from tests.provider_tools import DIALECTS, KEYS, Clock, echo, forget_accounts, one_model, teacher_for
+from tests.provider_tools import DIALECTS, KEYS, Clock, echo, one_model, teacher_for, unfinished
 
-
-@pytest.fixture(autouse=True)
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_accounts(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
 @pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    return Clock().replace(monkeypatch).naps
+def naps(clock: Clock) -> list[float]:
+    return clock.naps
 
 
 @DIALECTS
@@ -136,9 +134,9 @@ def test_lasting_transient_errors_stop_the_run_and_a_later_run_goes_on(
             teacher.ask("analyst", "hi", item="a")
         assert len(provider.requests) == retries.ATTEMPTS
         lost = answer.status == 200  # without an error's status it may have been paid
-        assert (teacher.journal.calls(), teacher.journal.unfinished()) == ((retries.ATTEMPTS, 1) if lost else (0, 0))
+        assert (teacher.journal.calls(), unfinished(teacher.journal)) == ((retries.ATTEMPTS, 1) if lost else (0, 0))
         assert teacher.ask("analyst", "hi", item="a").text == "you said hi"
-        assert teacher.journal.unfinished() == 0
+        assert unfinished(teacher.journal) == 0
 
 
 @pytest.mark.parametrize(
@@ -226,7 +224,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pada_graph.config import Limits, Model, Models
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
 model = Model.model_validate_json(sys.argv[1])
 teacher = JournaledTeacher(Models(analyst=model, generator=model, judge=model), Limits(), Path(sys.argv[2]))
 with ThreadPoolExecutor(8) as pool:
@@ -244,7 +242,7 @@ def test_killed_run_repeats_no_finished_call(tmp_path: Path) -> None:
         child.kill()
         child.wait()
         teacher = teacher_for(model, tmp_path)
-        outstanding = teacher.journal.unfinished()
+        outstanding = unfinished(teacher.journal)
         finished = teacher.usage()["judge"]["calls"]
         replies = [teacher.ask("judge", str(number), item="a").text for number in range(100)]
     assert replies == [f"re {number}" for number in range(100)]
@@ -252,7 +250,7 @@ def test_killed_run_repeats_no_finished_call(tmp_path: Path) -> None:
     assert finished >= 60 - 8
     repeated = sum(count - 1 for count in provider.counts.values())
     assert repeated <= outstanding
-    assert teacher.journal.unfinished() == 0
+    assert unfinished(teacher.journal) == 0
 
 
 def test_connection_refused_is_transient(tmp_path: Path, naps: list[float]) -> None:
@@ -371,7 +369,7 @@ def test_64_threads_ask_at_once_within_the_concurrency(dialect: str, tmp_path: P
     assert 2 <= provider.peak <= 8
     assert teacher.usage()["judge"]["calls"] == 64
     assert teacher.usage()["judge"]["output_tokens"] == 64 * tokens("re question 1")
-    assert teacher.journal.unfinished() == 0
+    assert unfinished(teacher.journal) == 0
 
 
 def test_models_are_made_at_the_first_question_and_once_a_role(tmp_path: Path) -> None:
@@ -380,7 +378,7 @@ def test_models_are_made_at_the_first_question_and_once_a_role(tmp_path: Path) -
     assert teacher.usage() == {}
     with pytest.raises(InputError, match=r"models\.generator\.model: nobody:x.*provider:model"):
         teacher.ask("generator", "hi", item="a")
-    assert teacher.journal.unfinished() == 0
+    assert unfinished(teacher.journal) == 0
 
 
 @pytest.mark.parametrize(

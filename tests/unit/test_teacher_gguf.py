@@ -8,7 +8,8 @@ import pytest
 
 from pada_graph.config import Limits, Model, Models
 from pada_graph.errors import StoppedError
-from pada_graph.teacher.models import JournaledTeacher
+from pada_graph.teacher.journaled import JournaledTeacher
+from tests.provider_tools import unfinished
 
 pytestmark = pytest.mark.slow
 
@@ -65,4 +66,4 @@ def test_prompt_beyond_the_context_stops_with_the_fix(gguf: Path, tmp_path: Path
     teacher = teacher_for(gguf, tmp_path / "calls.sqlite")
     with pytest.raises(StoppedError, match=r"models\.judge\.model.*context.*analysis_batch"):
         teacher.ask("judge", "word " * 2000, item="a")
-    assert teacher.journal.unfinished() == 0
+    assert unfinished(teacher.journal) == 0

@@ -11,14 +11,12 @@ from pada_graph.config import Model
 from pada_graph.errors import StoppedError
 from pada_graph.teacher.logs import hide_secrets
 from tests.fake_provider import FakeProvider
-from tests.provider_tools import KEYS, echo, forget_accounts, teacher_for
+from tests.provider_tools import KEYS, echo, teacher_for
 
 SESSION = "session-token/that+is=long-0123456789"
 
 
-@pytest.fixture(autouse=True)
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_accounts(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
 @pytest.fixture

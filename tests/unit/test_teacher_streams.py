@@ -9,19 +9,12 @@ from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
 from pada_graph.errors import StoppedError
-from pada_graph.teacher.models import JournaledTeacher, load_chat_model
+from pada_graph.teacher.journaled import JournaledTeacher
+from pada_graph.teacher.models import load_chat_model
 from tests.fake_provider import Answer, FakeProvider, Request, frame
-from tests.provider_tools import DIALECTS, Clock, echo, forget_accounts, one_model, teacher_for
+from tests.provider_tools import DIALECTS, Clock, echo, one_model, teacher_for
 
-
-@pytest.fixture(autouse=True)
-def no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    forget_accounts(monkeypatch)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().replace(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
 def test_frames_are_what_botocore_reads() -> None:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pada_graph.config import RunConfig, parse_config
 from pada_graph.errors import InputError
-from pada_graph.nodes.recorded_config import CONFIG, changed_keys
+from pada_graph.nodes.recorded_config import CONFIG, changes
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 
@@ -96,7 +96,7 @@ def _check_same_items(first: FinishedRun, other: FinishedRun) -> None:
     changed = sum(one[item] != two[item] for item in one.keys() & two.keys())
     counts = [f"{apart} ids stand in one of them only"] * bool(apart)
     counts += [f"{changed} ids have another prompt or target"] * bool(changed)
-    keys = changed_keys(first.config.data.model_dump(), other.config.data.model_dump(), "data.")
+    keys = changes(first.config.data.model_dump(), other.config.data.model_dump(), "data.")
     cause = f"Configured differently: {', '.join(keys)}." if keys else "No key of `data` differs: its files do."
     raise InputError(
         f"{other.root}: cannot be compared with {first.root}: both ran task {first.config.task}, but on different test "

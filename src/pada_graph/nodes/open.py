@@ -18,7 +18,7 @@ from pada_graph.rundir import RunDir
 from pada_graph.services import Services, default_services
 from pada_graph.state import PadaInput
 from pada_graph.tasks import get_task
-from pada_graph.teacher.limits import is_secret, without_secrets
+from pada_graph.teacher.secrets import is_secret, without_secrets
 
 _lock = threading.RLock()
 _open: dict[Path, Run] = {}  # one per run directory in use: services hold models and connections

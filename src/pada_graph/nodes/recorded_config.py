@@ -1,5 +1,6 @@
 """The configuration that a run directory holds: what is written down, and what may differ when a run goes on."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +9,8 @@ from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.services import Counts
 from pada_graph.teacher.journal import Journal
-from pada_graph.teacher.limits import without_secrets
 from pada_graph.teacher.models import TRANSPORT
+from pada_graph.teacher.secrets import redact, without_secrets
 
 CONFIG = "resolved_config.json"
 
@@ -21,17 +22,18 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
     a role that has not answered any call. With `look` nothing is written.
 
     Raises:
-        InputError: another value differs; names its key.
+        InputError: another value differs; names its key, the recorded value and the given one.
     """
     new = redacted(config.model_dump(mode="json"))
     if directory.path("data/manifest.json").exists():
         # Read as a configuration, so that a key which the version that wrote it did not know yet has its default.
         old = parse_config(directory.read_json(CONFIG), str(directory.path(CONFIG)))
-        changed = changed_keys(redacted(old.model_dump(mode="json")), new)
+        changed = changes(redacted(old.model_dump(mode="json")), new)
         used = _used_roles(directory) if changed else {}
         if binding := [key for key in changed if not _may_change(key, used)]:
+            words = ", ".join(f"{key}: {_values(*changed[key])}" for key in binding)
             raise InputError(
-                f"{directory.root}: this run was started with another configuration ({', '.join(binding)}). "
+                f"{directory.root}: this run was started with another configuration ({words}). "
                 "Resume it with the same one, or choose another --run-dir."
             )
         if not changed:
@@ -67,13 +69,18 @@ def redacted(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "models": {role: without_secrets(model) for role, model in config["models"].items()}}
 
 
-def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the values that differ."""
-    names = []
+def _values(before: object, after: object) -> str:
+    said = f"{json.dumps(before, ensure_ascii=False)} is recorded, {json.dumps(after, ensure_ascii=False)} is given"
+    return redact(said, {})
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """The values that differ, old and new, by dotted name; None where there is none."""
+    found: dict[str, tuple[Any, Any]] = {}
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            names += changed_keys(before, after, f"{prefix}{key}.")
+            found |= changes(before, after, f"{prefix}{key}.")
         elif before != after:
-            names.append(f"{prefix}{key}")
-    return names
+            found[f"{prefix}{key}"] = (before, after)
+    return found

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 
 from pada_graph.errors import StoppedError
-from pada_graph.teacher.limits import LONGEST_WAIT, is_throttle, retry_after
+from pada_graph.teacher.provider_errors import LONGEST_WAIT, is_throttle, retry_after
 
 CUT = 0.75  # of the calls in flight are left after a throttled burst
 GROWTH = 1 / 25  # calls in flight that a success adds

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from pada_graph.teacher.limits import redact
+from pada_graph.teacher.secrets import redact
 
 # Top packages of the loggers through which a provider's client speaks, and what carries its requests.
 _CLIENTS = frozenset(

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pada_graph.errors import StoppedError
 from pada_graph.teacher.gate import LONGEST_BACKOFF, Gate
-from pada_graph.teacher.limits import LONGEST_WAIT, is_late, is_throttle, is_transient, retry_after
+from pada_graph.teacher.provider_errors import LONGEST_WAIT, is_late, is_throttle, is_transient, retry_after
 
 R = TypeVar("R")
 
