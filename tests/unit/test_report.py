@@ -15,7 +15,8 @@ import pytest
 from pada_graph.errors import InputError
 from pada_graph.report import build_report, headline
 from pada_graph.report.page import duration
-from pada_graph.report.sections import failure_bars, letters, pattern_rounds, spread
+from pada_graph.report.patterns import bars, error_patterns
+from pada_graph.report.texts import letters, spread
 from pada_graph.rundir import RunDir
 from pada_graph.tasks import get_task
 from tests.run_fixture import write_run
@@ -255,11 +256,23 @@ def test_overlaps_are_counted_by_kind_and_listed(page: Page) -> None:
 
 def test_failures_are_divided_as_the_next_rounds_patterns_divide_the_analysed_ones(run_dir: Path) -> None:
     run = RunDir(run_dir)
-    bars = failure_bars(pattern_rounds(run), run.read_json("metrics.json"))
-    assert [(bar["iteration"], bar["failed"], bar["analysed"]) for bar in bars] == [(0, 18, 12), (1, 12, 12), (2, 7, 0)]
-    assert all(sum(segment[2] for segment in bar["segments"]) == pytest.approx(bar["failed"]) for bar in bars)
-    letters_of = [[segment[0] for segment in bar["segments"]] for bar in bars]
-    assert letters_of == [["A", "B", "C"], ["A", "C"], [""]]  # a category keeps its letter
+    found = error_patterns(run, run.read_json("metrics.json"))
+    assert [(s["student"], s["failed"], s["analysed"]) for s in found["students"]] == [
+        (0, 18, 12),
+        (1, 12, 12),
+        (2, 7, 0),
+    ]
+    drawn = bars(found)
+    assert all(
+        sum(height for *_, height in segments) == pytest.approx(student["failed"], abs=0.05)
+        for (_, segments, _), student in zip(drawn, found["students"], strict=True)
+    )
+    assert [[key for key, *_ in segments] for _, segments, _ in drawn] == [["A", "B", "C"], ["A", "C"], ["?"]]
+    assert [above for *_, above in drawn] == [
+        ["18", "validation 55.0 %", "test 60.0 %"],
+        ["12", "validation 70.0 %"],
+        ["7", "validation 82.5 %", "test 83.3 %"],
+    ]
 
 
 def _metrics(**changes: Any) -> dict[str, Any]:

@@ -49,17 +49,18 @@ def accuracy(names: Sequence[str], scores: Mapping[str, Sequence[Any]]) -> str |
     return _svg(figure, "Accuracy of every model on each split with 95 % intervals; the table above holds the numbers.")
 
 
-def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]]]]) -> str | None:
+def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]], Sequence[str]]]) -> str | None:
     """Validation failures per pattern, one stacked bar per iteration (Figure 8).
 
     Args:
-        bars: (iteration, segments); a segment is (key letter, colour number or -1 for "not analysed", height).
+        bars: (iteration, segments, lines of text above the bar); a segment is (key letter, colour number or -1 for
+            "not analysed", height).
     """
     if not available() or not bars:
         return None
     figure, axes = _axes()
-    top = max(sum(height for *_, height in segments) for _, segments in bars)
-    for place, (_, segments) in enumerate(bars):
+    top = max(sum(height for *_, height in segments) for _, segments, _ in bars) or 1
+    for place, (_, segments, above) in enumerate(bars):
         base = 0.0
         for key, colour, height in segments:
             fill = _LINE if colour < 0 else _colour(colour)
@@ -68,14 +69,17 @@ def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]]]]) -> st
                 ink = _INK if colour < 0 else _ON
                 axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=10)
             base += height
-        axes.text(place, base + 0.015 * top, f"{base:.0f}", ha="center", va="bottom", color=_INK)
-    axes.set_xticks(range(len(bars)), [name for name, _ in bars])
+        for line, text in enumerate(reversed(above)):
+            size = 10 if line == len(above) - 1 else 8
+            axes.text(place, base + (0.02 + 0.08 * line) * top, text, ha="center", color=_INK, fontsize=size)
+    axes.set_xticks(range(len(bars)), [name for name, *_ in bars])
     axes.set_xlim(-0.6, len(bars) - 0.4)
-    axes.set_ylim(0, 1.12 * top or 1)
+    axes.set_ylim(0, 1.3 * top)
     axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("iteration")
     axes.set_ylabel("validation failures")
     return _svg(
-        figure, "Validation failures per error pattern, one stacked bar per iteration; the legend holds the numbers."
+        figure, "Validation failures per error pattern, one stacked bar per iteration; the table below has the numbers."
     )
 
 
