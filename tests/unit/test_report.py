@@ -269,9 +269,9 @@ def test_failures_are_divided_as_the_next_rounds_patterns_divide_the_analysed_on
     )
     assert [[key for key, *_ in segments] for _, segments, _ in drawn] == [["A", "B", "C"], ["A", "C"], ["?"]]
     assert [above for *_, above in drawn] == [
-        ["18", "validation 55.0 %", "test 60.0 %"],
-        ["12", "validation 70.0 %"],
-        ["7", "validation 82.5 %", "test 83.3 %"],
+        ["18", "val. 55.0 %", "test 60.0 %"],
+        ["12", "val. 70.0 %"],
+        ["7", "val. 82.5 %", "test 83.3 %"],
     ]
 
 

@@ -58,20 +58,25 @@ def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]], Sequenc
     """
     if not available() or not bars:
         return None
-    figure, axes = _axes()
+    figure, axes = _axes(width=max(4.6, 0.9 * len(bars)), height=3.4)
     top = max(sum(height for *_, height in segments) for _, segments, _ in bars) or 1
     for place, (_, segments, above) in enumerate(bars):
         base = 0.0
         for key, colour, height in segments:
             fill = _LINE if colour < 0 else _colour(colour)
-            axes.bar(place, height, 0.6, bottom=base, color=fill, edgecolor=_ON, linewidth=0.8)
+            hatch = "///" if colour >= SERIES else None
+            axes.bar(place, height, 0.6, bottom=base, color=fill, edgecolor=_ON, linewidth=0.8, hatch=hatch)
             if height > 0.07 * top:
                 ink = _INK if colour < 0 else _ON
-                axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=10)
+                under = {"facecolor": fill, "edgecolor": "none", "pad": 1}  # no stripe crosses the letter
+                axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=10, bbox=under)
             base += height
         for line, text in enumerate(reversed(above)):
             size = 10 if line == len(above) - 1 else 8
-            axes.text(place, base + (0.02 + 0.08 * line) * top, text, ha="center", color=_INK, fontsize=size)
+            paper = {"facecolor": _ON, "edgecolor": "none", "pad": 0.5}  # so that no grid line crosses the text
+            axes.text(
+                place, base + (0.03 + 0.075 * line) * top, text, ha="center", color=_INK, fontsize=size, bbox=paper
+            )
     axes.set_xticks(range(len(bars)), [name for name, *_ in bars])
     axes.set_xlim(-0.6, len(bars) - 0.4)
     axes.set_ylim(0, 1.3 * top)
@@ -140,10 +145,10 @@ def _colour(index: int) -> str:
     return f"#0401{index % SERIES:02x}"
 
 
-def _axes() -> tuple[Any, Any]:
+def _axes(width: float = 4.6, height: float = 2.9) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -50,9 +50,8 @@ def bars(patterns: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int, fl
         segments = [(line["key"], line["colour"], cell["estimated"]) for line, cell in cells if cell["kind"] == "count"]
         if student["failed"] and not student["analysed"]:
             segments = [(*NOT_ANALYSED, float(student["failed"]))]
-        above = [
-            f"{split} {100 * student[split]['accuracy']:.1f} %" for split in ("validation", "test") if student[split]
-        ]
+        scored = [(short, student[split]) for short, split in (("val.", "validation"), ("test", "test"))]
+        above = [f"{short} {100 * score['accuracy']:.1f} %" for short, score in scored if score]
         drawn.append((str(student["student"]), segments, [str(student["failed"]), *above]))
     return drawn
 
