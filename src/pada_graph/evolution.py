@@ -15,7 +15,7 @@ from pada_graph.state import Centroid, Cluster
 if TYPE_CHECKING:
     import numpy as np
 
-ALIKE = 0.6  # least cosine of one pattern in two rounds; docs/patterns.md says how it was chosen and what it misses
+ALIKE = 0.65  # least cosine of one pattern in two rounds; docs/patterns.md says how it was chosen and what it misses
 
 
 class Failures(TypedDict):
@@ -62,7 +62,7 @@ def evolution(run_dir: Path) -> Evolution:
     """Follow the patterns of a run, finished or not, over its rounds.
 
     Raises:
-        InputError: a file is damaged.
+        InputError: a file is damaged, or the predictions that a round analysed are missing.
     """
     run = RunDir(run_dir)
     clusters: dict[int, list[Cluster]] = {t: run.rows_so_far(f"iteration_{t}/clusters.jsonl") for t in run.iterations()}
@@ -99,8 +99,9 @@ def match(before: "np.ndarray", after: "np.ndarray", threshold: float = ALIKE) -
 
 def _students(run: RunDir, clusters: dict[int, list[Cluster]]) -> list[Failures]:
     students: list[Failures] = []
-    for t in run.iterations():
-        predictions = run.rows_so_far(f"iteration_{t}/predictions_validation.jsonl")
+    for t in sorted({*run.iterations(), *(later - 1 for later in clusters)}):
+        name = f"iteration_{t}/predictions_validation.jsonl"
+        predictions = run.read_jsonl(name) if t + 1 in clusters else run.rows_so_far(name)
         if predictions:
             failed = sum(not prediction["correct"] for prediction in predictions)
             analysed = sum(len(cluster["failure_ids"]) for cluster in clusters.get(t + 1, []))
