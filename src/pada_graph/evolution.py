@@ -138,7 +138,8 @@ def _matches(before: list[Centroid], after: list[Centroid]) -> dict[int, tuple[i
     """Cluster of the later round -> (cluster of the earlier one, cosine)."""
     import numpy as np
 
-    found = match(*(np.array([row["centroid"] for row in rows]) for rows in (before, after)))
+    old, new = (np.array([row["centroid"] for row in rows]) for rows in (before, after))
+    found = match(old, new)
     return {after[j]["cluster"]: (before[i]["cluster"], round(cosine, 4)) for j, (i, cosine) in found.items()}
 
 
