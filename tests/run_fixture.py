@@ -148,7 +148,7 @@ def _round(run: RunDir, iteration: int) -> None:
     members = {kind: [f"validation-{index}" for index in failed if index % 6 == kind] for kind in weak}
     members[5] = [f"validation-{index}" for index in failed if index % 6 == 5]
     members = {kind: ids for kind, ids in members.items() if ids}
-    analyses, clusters, patterns, strategies = [], [], [], []
+    analyses, clusters, centroids, patterns, strategies = [], [], [], [], []
     for cluster, (kind, ids) in enumerate(members.items()):
         name = f"Trouble with {KINDS[kind]}" + (f" {HOSTILE}" if kind == 2 else "")
         pattern_id = f"p{iteration}-{cluster}"
@@ -162,6 +162,8 @@ def _round(run: RunDir, iteration: int) -> None:
             for item in ids
         ]
         clusters.append({"iteration": iteration, "cluster": cluster, "failure_ids": ids})
+        place = [float(kind == number) for number in range(len(KINDS))]
+        centroids.append({"iteration": iteration, "cluster": cluster, "centroid": place})
         patterns.append(
             {
                 "iteration": iteration,
@@ -191,6 +193,7 @@ def _round(run: RunDir, iteration: int) -> None:
         )
     run.write_jsonl(f"{folder}/analyses.jsonl", analyses)
     run.write_jsonl(f"{folder}/clusters.jsonl", clusters)
+    run.write_jsonl(f"{folder}/centroids.jsonl", centroids)
     run.write_jsonl(f"{folder}/patterns.jsonl", patterns)
     run.write_jsonl(f"{folder}/strategies.jsonl", strategies)
     curve = [31.0 / k**0.8 - iteration for k in range(1, 9)]

@@ -127,6 +127,20 @@ def cluster(vectors: "np.ndarray", min_clusters: int, max_clusters: int, seed: i
     return Clusters(_by_first_appearance(fits[k].labels_), k, method, inertia)
 
 
+def centroids(vectors: "np.ndarray", labels: Sequence[int]) -> "np.ndarray":
+    """Unit mean of each cluster's unit vectors, shape (k, dimension), in the order of the labels 0..k-1.
+
+    Args:
+        vectors: shape (n, dimension).
+        labels: one per vector; no label is skipped.
+    """
+    import numpy as np
+
+    means = np.stack([vectors[np.asarray(labels) == label].mean(axis=0) for label in range(max(labels) + 1)])
+    unit: np.ndarray = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return unit
+
+
 def _elbow(inertia: list[float]) -> int | None:
     from kneed import KneeLocator
 

@@ -197,6 +197,8 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _rules_know_the_demo(self) -> "RunConfig":
+        from pada_graph.methods import used_roles  # which rests on this file
+
         roles = [role for role in used_roles(self) if getattr(self.models, role).model == RULES]
         if roles and self.task != "demo":
             named = ", ".join(f"models.{role}.model" for role in roles)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,11 @@ class RunDir:
     def iteration(self, iteration: int | None) -> str:
         """Folder of one iteration, relative to the run; None is the untuned base model."""
         return "untuned" if iteration is None else f"iteration_{iteration}"
+
+    def iterations(self) -> list[int]:
+        """Iterations that have a folder, in order."""
+        folders = (re.fullmatch(r"iteration_(\d+)", path.name) for path in self.root.glob("iteration_*"))
+        return sorted(int(match[1]) for match in folders if match)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file, whole or not at all.
@@ -99,6 +105,21 @@ class RunDir:
             raise InputError(
                 f"{self.path(name)}: missing or damaged ({error}). Restore it, or start again in another --run-dir."
             ) from error
+
+    def rows_so_far(self, name: str) -> list[Any]:
+        """All rows of a JSONL file; none where it is missing, and without a last line that is still being written.
+
+        Raises:
+            InputError: another line is damaged.
+        """
+        path = self.path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+            return [json.loads(line) for line in text[: text.rfind("\n") + 1].split("\n") if line]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: damaged ({error}).") from error
 
     def artifact(self, name: str) -> Artifact | None:
         """Describe a JSONL file that is already there, or None."""

@@ -89,6 +89,14 @@ class Clustering(TypedDict):
     inertia: list[float]  # for k = 1, 2, ...
 
 
+class Centroid(TypedDict):
+    """One line of centroids.jsonl: where a cluster lies among the embedded analyses. Never in the state."""
+
+    iteration: int
+    cluster: int
+    centroid: list[float]  # unit vector of the embedder's dimension
+
+
 class Pattern(TypedDict):
     """pattern_k: the systematic weakness that a cluster shows (A.2.1, Figure 3)."""
 

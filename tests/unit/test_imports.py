@@ -10,7 +10,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
     {"state", "config", "errors"},
-    {"accounting", "clustering", "data", "databases", "demo", "executors", "heads", "leakage", "lock", "methods",
+    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "leakage", "lock",
+     "methods",
      "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox", "scoring", "sources", "starter", "stats",
      "stopping", "student", "tasks", "teacher"},
     {"services"},

@@ -15,7 +15,8 @@ import pytest
 from pada_graph.errors import InputError
 from pada_graph.report import build_report, headline
 from pada_graph.report.page import duration
-from pada_graph.report.sections import failure_bars, letters, pattern_rounds, spread
+from pada_graph.report.patterns import bars, error_patterns
+from pada_graph.report.texts import letters, spread
 from pada_graph.rundir import RunDir
 from pada_graph.tasks import get_task
 from tests.run_fixture import write_run
@@ -255,11 +256,98 @@ def test_overlaps_are_counted_by_kind_and_listed(page: Page) -> None:
 
 def test_failures_are_divided_as_the_next_rounds_patterns_divide_the_analysed_ones(run_dir: Path) -> None:
     run = RunDir(run_dir)
-    bars = failure_bars(pattern_rounds(run), run.read_json("metrics.json"))
-    assert [(bar["iteration"], bar["failed"], bar["analysed"]) for bar in bars] == [(0, 18, 12), (1, 12, 12), (2, 7, 0)]
-    assert all(sum(segment[2] for segment in bar["segments"]) == pytest.approx(bar["failed"]) for bar in bars)
-    letters_of = [[segment[0] for segment in bar["segments"]] for bar in bars]
-    assert letters_of == [["A", "B", "C"], ["A", "C"], [""]]  # a category keeps its letter
+    found = error_patterns(run, run.read_json("metrics.json"))
+    assert [(s["student"], s["failed"], s["analysed"]) for s in found["students"]] == [
+        (0, 18, 12),
+        (1, 12, 12),
+        (2, 7, 0),
+    ]
+    drawn = bars(found)
+    assert all(
+        sum(height for *_, height in segments) == pytest.approx(student["failed"], abs=0.05)
+        for (_, segments, _), student in zip(drawn, found["students"], strict=True)
+    )
+    assert [[key for key, *_ in segments] for _, segments, _ in drawn] == [["A", "B", "C"], ["A", "C"], ["?"]]
+    assert [above for *_, above in drawn] == [
+        ["18", "val. 55.0 %", "test 60.0 %"],
+        ["12", "val. 70.0 %"],
+        ["7", "val. 82.5 %", "test 83.3 %"],
+    ]
+
+
+def _words_of(root: Path) -> str:
+    return " ".join(Page(build_report(root)).text.split())
+
+
+def test_patterns_are_followed_from_iteration_to_iteration(page: Page) -> None:
+    table = " ".join(page.text.split()).split("Validation failures by pattern and iteration.")[1].split("Round 1")[0]
+    assert "Iteration 0: 12 of 18 failures were analysed; ≈ is estimated" in table
+    assert "A Trouble with two-step sums ≈ 6 (4 analysed) 6 ?" in table
+    assert "B Trouble with unit changes ≈ 6 (4 analysed) gone ?" in table
+    assert "? Not analysed – – 7" in table
+    assert (
+        "All failures 18 12 7 Validation accuracy 55.0 % 70.0 % 82.5 % Test accuracy 60.0 % not scored 83.3 %" in table
+    )
+    assert "The failures of iteration 2 were not analysed" in table
+    first_and_last = table.split("First and last")[1]
+    assert "A Trouble with two-step sums rounds 1 to 2 In questions on two-step sums" in first_and_last
+    assert "Write problems whose first result is needed" in first_and_last
+    assert "round 2, cosine 1.00 to\u00a0round\u00a01" in page.text
+    assert re.search(r"B Trouble with unit changes round 1 .* gone after round 1 C", first_and_last)
+
+
+def test_a_new_pattern_and_a_renamed_one_are_shown_so(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    far = [{**row, "centroid": row["centroid"][::-1]} for row in run.read_jsonl("iteration_2/centroids.jsonl")[:1]]
+    run.write_jsonl("iteration_2/centroids.jsonl", far + run.read_jsonl("iteration_2/centroids.jsonl")[1:])
+    patterns = run.read_jsonl("iteration_2/patterns.jsonl")
+    run.write_jsonl("iteration_2/patterns.jsonl", [{**row, "category_name": "Otherwise"} for row in patterns])
+    text = _words_of(tmp_path)
+    assert "D Otherwise – new 6 ?" in text
+    assert "A Trouble with two-step sums ≈ 6 (4 analysed) gone ?" in text
+    assert "new in round 2, the last one" in text
+    assert re.search(r"C Trouble with left over .* rounds 1 to 2 .* Otherwise In questions on left over", text)
+
+
+def test_runs_of_earlier_versions_say_that_patterns_cannot_be_followed(tmp_path: Path) -> None:
+    root = write_run(tmp_path)
+    for file in root.glob("iteration_*/centroids.jsonl"):
+        file.unlink()
+    page = Page(build_report(root))
+    text = " ".join(page.text.split())
+    assert "cannot be shown: the centroids of round 1, 2 are not on file" in text
+    assert "From iteration to iteration" not in text and "First and last" not in text
+    assert "Patterns in 12 analysed failures of iteration 1" in text
+    assert len(page.all("svg")) == 3
+    keys = re.findall(r'class="key" style="background:var\(--c(\d)\)">(\w)<', page.html)
+    assert {key for _, key in keys} == set("ABCDE")  # no letter stands for two patterns
+
+
+def test_patterns_that_no_failures_were_analysed_for_are_listed(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    for t in (1, 2):
+        for name in ("analyses", "clusters", "centroids"):
+            run.path(f"iteration_{t}/{name}.jsonl").unlink()
+        name = f"iteration_{t}/patterns.jsonl"
+        run.write_jsonl(name, [{**row, "size": 0} for row in run.read_jsonl(name)])
+    text = _words_of(tmp_path)
+    assert "The patterns are the method's own; no failures were analysed." in text
+    assert "Patterns, and the strategies against them." in text
+    assert "From iteration to iteration" not in text and "cannot be shown" not in text
+
+
+def test_many_patterns_repeat_colours_in_stripes(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    clusters = [{"iteration": 1, "cluster": k, "failure_ids": [f"v{k}-{i}" for i in range(3)]} for k in range(10)]
+    run.write_jsonl("iteration_1/clusters.jsonl", clusters)
+    run.write_jsonl(
+        "iteration_1/centroids.jsonl",
+        [{"iteration": 1, "cluster": k, "centroid": [float(k == j) for j in range(10)]} for k in range(10)],
+    )
+    run.write_jsonl("iteration_2/clusters.jsonl", [])
+    page = Page(build_report(tmp_path))
+    assert "From the ninth pattern on, colours repeat, striped." in page.text
+    assert "fill: url(#" in page.html
 
 
 def _metrics(**changes: Any) -> dict[str, Any]:

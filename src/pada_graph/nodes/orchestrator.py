@@ -9,6 +9,7 @@ from typing import Any
 from pada_graph.accounting import check_identity, total
 from pada_graph.data import load_splits, overlap_notes
 from pada_graph.errors import InputError
+from pada_graph.evolution import evolution
 from pada_graph.nodes.evaluate import another_round, score_split
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.nodes.run import Run
@@ -103,6 +104,8 @@ def finalize(state: PadaState, run: Run) -> PadaState:
     comparison = _compare(run, best) if best else None
     metrics = summary(state, run, evaluations, best, comparison)
     run.dir.write_json("metrics.json", metrics)
+    if state.get("clusters"):
+        run.dir.write_json("evolution.json", evolution(run.dir.root))
     build_report(run.dir.root)
     run.emit("finalize", best_iteration=best, stop_reason=state["stop_reason"])
     return {"best_iteration": best, "evaluations": tested}

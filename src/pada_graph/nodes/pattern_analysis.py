@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pada_graph.clustering import cluster
+from pada_graph.clustering import centroids, cluster
 from pada_graph.nodes.guard import gives_away
 from pada_graph.nodes.run import Run
 from pada_graph.prompts import render
@@ -17,6 +17,7 @@ from pada_graph.state import (
     AnalysisInput,
     AnalysisState,
     AnalysisUpdate,
+    Centroid,
     Cluster,
     Clustering,
     ClusterTask,
@@ -119,6 +120,11 @@ def cluster_analyses(state: AnalysisState, run: Run) -> AnalysisUpdate:
     }
     clusters: list[Cluster] = [{"iteration": iteration, "cluster": k, "failure_ids": ids} for k, ids in members.items()]
     clustering: Clustering = {"iteration": iteration, "k": found.k, "method": found.method, "inertia": found.inertia}
+    places: list[Centroid] = [
+        {"iteration": iteration, "cluster": k, "centroid": [round(float(x), 6) for x in place]}
+        for k, place in enumerate(centroids(vectors, found.labels))
+    ]
+    run.dir.write_jsonl(f"{folder}/centroids.jsonl", places)  # first: where clusters.jsonl is, they are (evolution.py)
     run.dir.write_jsonl(f"{folder}/clusters.jsonl", clusters)
     run.dir.write_json(f"{folder}/clustering.json", clustering)
     run.emit("cluster_analyses", iteration=iteration, k=found.k, method=found.method)

@@ -49,33 +49,42 @@ def accuracy(names: Sequence[str], scores: Mapping[str, Sequence[Any]]) -> str |
     return _svg(figure, "Accuracy of every model on each split with 95 % intervals; the table above holds the numbers.")
 
 
-def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]]]]) -> str | None:
+def failures(bars: Sequence[tuple[str, Sequence[tuple[str, int, float]], Sequence[str]]]) -> str | None:
     """Validation failures per pattern, one stacked bar per iteration (Figure 8).
 
     Args:
-        bars: (iteration, segments); a segment is (key letter, colour number or -1 for "not analysed", height).
+        bars: (iteration, segments, lines of text above the bar); a segment is (key letter, colour number or -1 for
+            "not analysed", height).
     """
     if not available() or not bars:
         return None
-    figure, axes = _axes()
-    top = max(sum(height for *_, height in segments) for _, segments in bars)
-    for place, (_, segments) in enumerate(bars):
+    figure, axes = _axes(width=max(4.6, 0.9 * len(bars)), height=3.4)
+    top = max(sum(height for *_, height in segments) for _, segments, _ in bars) or 1
+    for place, (_, segments, above) in enumerate(bars):
         base = 0.0
         for key, colour, height in segments:
             fill = _LINE if colour < 0 else _colour(colour)
-            axes.bar(place, height, 0.6, bottom=base, color=fill, edgecolor=_ON, linewidth=0.8)
+            hatch = "///" if colour >= SERIES else None
+            axes.bar(place, height, 0.6, bottom=base, color=fill, edgecolor=_ON, linewidth=0.8, hatch=hatch)
             if height > 0.07 * top:
                 ink = _INK if colour < 0 else _ON
-                axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=10)
+                under = {"facecolor": fill, "edgecolor": "none", "pad": 1}  # no stripe crosses the letter
+                axes.text(place, base + height / 2, key, ha="center", va="center", color=ink, fontsize=10, bbox=under)
             base += height
-        axes.text(place, base + 0.015 * top, f"{base:.0f}", ha="center", va="bottom", color=_INK)
-    axes.set_xticks(range(len(bars)), [name for name, _ in bars])
+        for line, text in enumerate(reversed(above)):
+            size = 10 if line == len(above) - 1 else 8
+            paper = {"facecolor": _ON, "edgecolor": "none", "pad": 0.5}  # so that no grid line crosses the text
+            axes.text(
+                place, base + (0.03 + 0.075 * line) * top, text, ha="center", color=_INK, fontsize=size, bbox=paper
+            )
+    axes.set_xticks(range(len(bars)), [name for name, *_ in bars])
     axes.set_xlim(-0.6, len(bars) - 0.4)
-    axes.set_ylim(0, 1.12 * top or 1)
+    axes.set_ylim(0, 1.3 * top)
     axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("iteration")
     axes.set_ylabel("validation failures")
     return _svg(
-        figure, "Validation failures per error pattern, one stacked bar per iteration; the legend holds the numbers."
+        figure, "Validation failures per error pattern, one stacked bar per iteration; the table below has the numbers."
     )
 
 
@@ -136,10 +145,10 @@ def _colour(index: int) -> str:
     return f"#0401{index % SERIES:02x}"
 
 
-def _axes() -> tuple[Any, Any]:
+def _axes(width: float = 4.6, height: float = 2.9) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
     axes.spines[["top", "right"]].set_visible(False)

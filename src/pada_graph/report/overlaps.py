@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-from pada_graph.report.sections import iterations, rows
 from pada_graph.rundir import RunDir
 
 KINDS = {  # of an overlap, as nodes/guard.py writes them
@@ -18,8 +17,8 @@ KINDS = {  # of an overlap, as nodes/guard.py writes them
 
 def overlaps(run: RunDir, limit: int = 50) -> dict[str, Any]:
     """Rows left out of a split or repeated in it, and drafts and strategies that the leakage guard stopped."""
-    data = rows(run, "data/overlaps.jsonl")
-    stopped = [row for t in iterations(run) for row in rows(run, f"iteration_{t}/overlaps.jsonl")]
+    data = run.rows_so_far("data/overlaps.jsonl")
+    stopped = [row for t in run.iterations() for row in run.rows_so_far(f"iteration_{t}/overlaps.jsonl")]
     counts = Counter((row["iteration"], row["subject"], row["kind"]) for row in stopped)
     return {
         "data": data[:limit],

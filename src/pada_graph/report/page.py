@@ -9,8 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.accounting import FATES
-from pada_graph.report import figures, sections
+from pada_graph.report import figures
+from pada_graph.report.batches import batch_rounds, samples
+from pada_graph.report.models import (
+    SPLITS,
+    collapsed,
+    cut_off,
+    described,
+    flips,
+    loss_curves,
+    metrics_so_far,
+)
 from pada_graph.report.overlaps import overlaps
+from pada_graph.report.patterns import bars, error_patterns
+from pada_graph.report.settings import public_config
+from pada_graph.report.texts import clip
 from pada_graph.rundir import RunDir
 from pada_graph.stats import detectable_gain
 from pada_graph.teacher.prices import dollars, total
@@ -28,7 +41,7 @@ def build_report(run_dir: Path) -> Path:
 
     run = RunDir(run_dir)
     config = run.read_json("resolved_config.json")
-    metrics = sections.metrics_so_far(run, config)
+    metrics = metrics_so_far(run, config)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -36,9 +49,8 @@ def build_report(run_dir: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, points=points, duration=duration, clip=sections.clip, dollars=dollars)
-    rounds = sections.pattern_rounds(run)
-    bars = sections.failure_bars(rounds, metrics)
+    environment.filters.update(percent=percent, points=points, duration=duration, clip=clip, dollars=dollars)
+    patterns = error_patterns(run, metrics)
     versions = run.read_json("environment.json") if run.path("environment.json").exists() else {}
     page = environment.get_template("template.html.j2").render(
         name=f"{metrics['task']} · {run_dir.resolve().name}",
@@ -47,19 +59,17 @@ def build_report(run_dir: Path) -> Path:
         bill=total([use.get("usd") for use in metrics["teacher"].values()]),
         models=_models(metrics),
         detectable=_detectable(metrics),
-        warnings=[*sections.collapsed(run), *sections.cut_off(metrics, config)],
-        described=sections.described(run, config),
-        rounds=rounds,
-        bars=bars,
-        legend=_legend(bars),
-        figures=_figures(run, metrics, bars),
+        warnings=[*collapsed(run), *cut_off(metrics, config)],
+        described=described(run, config),
+        patterns=patterns,
+        figures=_figures(run, metrics, patterns),
         clusterings=_clusterings(run),
-        batches=sections.batch_rounds(run),
+        batches=batch_rounds(run),
         fates=FATES,
-        samples=sections.samples(run, config),
+        samples=samples(run, config),
         overlaps=overlaps(run),
-        flips=sections.flips(run, metrics["best_iteration"]),
-        config=yaml.safe_dump(sections.public_config(config), sort_keys=False, allow_unicode=True),
+        flips=flips(run, metrics["best_iteration"]),
+        config=yaml.safe_dump(public_config(config), sort_keys=False, allow_unicode=True),
         versions=versions,
     )
     # A lone surrogate, which JSON can carry, has no place in UTF-8.
@@ -165,22 +175,12 @@ def _detectable(metrics: Mapping[str, Any]) -> tuple[int, float] | None:
     return (sizes[0], detectable_gain(sizes[0])) if sizes else None
 
 
-def _legend(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line per pattern: its key, and its failures at every iteration."""
-    lines: dict[str, dict[str, Any]] = {}
-    for place, bar in enumerate(bars):
-        for key, colour, height, name in bar["segments"]:
-            line = lines.setdefault(key, {"key": key, "colour": colour, "name": name, "counts": [None] * len(bars)})
-            line["counts"][place] = (line["counts"][place] or 0) + height
-    return sorted(lines.values(), key=lambda line: (line["colour"] < 0, line["colour"]))
-
-
 def _clusterings(run: RunDir) -> list[dict[str, Any]]:
-    names = ((t, f"iteration_{t}/clustering.json") for t in sections.iterations(run))
+    names = ((t, f"iteration_{t}/clustering.json") for t in run.iterations())
     return [{**run.read_json(name), "iteration": t} for t, name in names if run.path(name).exists()]
 
 
-def _figures(run: RunDir, metrics: Mapping[str, Any], bars: list[dict[str, Any]]) -> dict[str, Any]:
+def _figures(run: RunDir, metrics: Mapping[str, Any], patterns: Mapping[str, Any]) -> dict[str, Any]:
     """Our own SVG, the only markup that the template does not escape; None where there is nothing to draw."""
     from markupsafe import Markup
 
@@ -188,14 +188,10 @@ def _figures(run: RunDir, metrics: Mapping[str, Any], bars: list[dict[str, Any]]
     drawn = {
         "accuracy": figures.accuracy(
             [model["short"] for model in models],
-            {split: [model[split] for model in models] for split in sections.SPLITS},
+            {split: [model[split] for model in models] for split in SPLITS},
         ),
-        "failures": figures.failures(
-            [(str(bar["iteration"]), [segment[:3] for segment in bar["segments"]]) for bar in bars]
-            if any(bar["analysed"] for bar in bars)
-            else []
-        ),
+        "failures": figures.failures(bars(patterns) if patterns["lines"] else []),
         "inertia": figures.inertia([(f"round {c['iteration']}", c["inertia"], c["k"]) for c in _clusterings(run)]),
-        "loss": figures.loss(sections.loss_curves(run)),
+        "loss": figures.loss(loss_curves(run)),
     }
     return {"available": figures.available(), **{name: Markup(svg) if svg else None for name, svg in drawn.items()}}

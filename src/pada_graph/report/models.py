@@ -1,0 +1,134 @@
+"""What the report says of the models: their scores so far, what stands beside accuracy, and what looks wrong."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pada_graph.accounting import total
+from pada_graph.report.texts import clip, spread
+from pada_graph.rundir import RunDir
+from pada_graph.state import Prediction
+from pada_graph.stats import describe, score
+from pada_graph.tasks import get_task
+
+SPLITS = ("train", "validation", "test")
+
+
+def metrics_so_far(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
+    """metrics.json, or of an unfinished run the same keys as far as predictions and batches tell."""
+    if run.path("metrics.json").exists():
+        metrics: dict[str, Any] = run.read_json("metrics.json")
+        return metrics
+
+    def scored(iteration: int | None, split: str) -> Any:
+        predictions: list[Prediction] = run.rows_so_far(f"{run.iteration(iteration)}/predictions_{split}.jsonl")
+        return score(predictions) if predictions else None
+
+    outcomes = [row for t in run.iterations() for row in run.rows_so_far(f"iteration_{t}/batches.jsonl")]
+    train = run.artifact("data/train.jsonl")
+    return {
+        "task": config["task"],
+        "method": config["method"],
+        "seed": config["seed"],
+        "best_iteration": None,
+        "stop_reason": "",
+        "notes": [],
+        "untuned": {split: scored(None, split) for split in ("validation", "test")},
+        "iterations": [
+            {
+                "iteration": t,
+                "train_rows": train["count"] if train else None,
+                "synthetic_rows": sum(
+                    len(run.rows_so_far(f"iteration_{u}/synthetic_accepted.jsonl")) for u in range(t + 1)
+                ),
+                **{split: scored(t, split) for split in SPLITS},
+            }
+            for t in run.iterations()
+        ],
+        "comparison": None,
+        "accounting": total(outcomes),
+        "teacher": {},
+        "seconds": {},
+    }
+
+
+def flips(run: RunDir, best: int | None, limit: int = 8) -> dict[str, Any] | None:
+    """Examples that differ between iteration 0 and the best: of the test split, else of validation."""
+    for split in ("test", "validation"):
+        before = {item["id"]: item for item in run.rows_so_far(f"iteration_0/predictions_{split}.jsonl")}
+        after = (
+            {item["id"]: item for item in run.rows_so_far(f"iteration_{best}/predictions_{split}.jsonl")}
+            if best
+            else {}
+        )
+        both = [{"before": before[i], "after": after[i]} for i in before if i in after]
+        if both:
+            fixed = [pair for pair in both if pair["after"]["correct"] and not pair["before"]["correct"]]
+            broken = [pair for pair in both if pair["before"]["correct"] and not pair["after"]["correct"]]
+            groups = [("Fixed", len(fixed), spread(fixed, limit)), ("Broken", len(broken), spread(broken, limit))]
+            return {"split": split, "n": len(both), "groups": groups}
+    return None
+
+
+def collapsed(run: RunDir) -> list[str]:
+    """Models that give one answer to most test or validation questions although the truth is more varied."""
+    found = []
+    for iteration in (None, *run.iterations()):
+        for split in ("test", "validation"):
+            predictions: list[Prediction] = run.rows_so_far(f"{run.iteration(iteration)}/predictions_{split}.jsonl")
+            answers = Counter(item["parsed"] for item in predictions if item["parsed"] is not None)
+            if not answers:
+                continue
+            answer, times = answers.most_common(1)[0]
+            truth = Counter(item["target"] for item in predictions).most_common(1)[0][1]
+            if times / len(predictions) > 0.6 and times > 1.5 * truth:
+                share = f"{times} of {len(predictions)} {split} questions"
+                found.append(f"{model_name(iteration)} answers {clip(answer, 40)!r} to {share}: it may have collapsed.")
+                break
+    return found
+
+
+def cut_off(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Tuned models that met the token limit in a fifth of their test answers, or of validation where no test is scored.
+
+    The untuned model often does not end its answers at all; no limit would help it.
+    """
+    task = get_task(config["task"], config["data"]["match"])
+    limit = config["student"]["inference"]["max_new_tokens"] or task.max_new_tokens
+    found = []
+    for model in metrics["iterations"]:
+        split = "test" if model["test"] else "validation"
+        answers = model[split]
+        if answers and answers["truncated"] and 5 * answers["truncated"] >= answers["n"]:
+            name = model_name(model["iteration"])
+            found.append(
+                f"{name}: {answers['truncated']} of {answers['n']} {split} answers met the token limit ({limit}): "
+                "raise student.inference.max_new_tokens."
+            )
+    return found
+
+
+def described(run: RunDir, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What stands beside accuracy, of every model that answered the test split: chance level, letters, measures."""
+    chance = get_task(config["task"], config["data"]["match"]).chance
+    found = []
+    for iteration in (None, *run.iterations()):
+        predictions: list[Prediction] = run.rows_so_far(f"{run.iteration(iteration)}/predictions_test.jsonl")
+        if predictions:
+            found.append({"name": model_name(iteration), **score(predictions), **describe(predictions, chance)})
+    return found
+
+
+def model_name(iteration: int | None) -> str:
+    """The report's name of a model."""
+    return "Untuned model" if iteration is None else f"Iteration {iteration}"
+
+
+def loss_curves(run: RunDir) -> list[tuple[str, list[tuple[float, float]]]]:
+    """(iteration, points of epoch and loss) of every training."""
+    curves = []
+    for t in run.iterations():
+        lines = run.rows_so_far(f"iteration_{t}/training_log.jsonl")
+        points = [(line["epoch"], line["loss"]) for line in lines if "loss" in line and "epoch" in line]
+        curves.append((f"iteration {t}", points))
+    return curves

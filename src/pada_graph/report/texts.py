@@ -1,0 +1,32 @@
+"""How texts of data and models are cut and keyed for a page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LONGEST = 1500  # characters shown of one text
+
+
+def fields(row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """A row's fields as text; texts that are no strings as JSON."""
+    return [
+        (name, clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+        for name, value in (row or {}).items()
+        if name != "id"
+    ]
+
+
+def clip(text: str, longest: int = LONGEST) -> str:
+    """The text, or its beginning and how much is left out."""
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
+
+
+def spread(items: Sequence[Any], limit: int) -> list[Any]:
+    """At most `limit` items, evenly spaced."""
+    step = max(1.0, len(items) / limit)
+    return [items[int(place * step)] for place in range(min(limit, len(items)))]
+
+
+def letters(number: int) -> str:
+    """0 -> A, 25 -> Z, 26 -> AA."""
+    return (letters(number // 26 - 1) if number >= 26 else "") + chr(65 + number % 26)
