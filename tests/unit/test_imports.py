@@ -10,14 +10,14 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
     {"state", "config", "errors"},
-    {"accounting", "clustering", "data", "databases", "demo", "executors", "heads", "leakage", "lock",
+    {"accounting", "clustering", "data", "databases", "demo", "executors", "heads", "inheritance", "leakage", "lock",
      "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox", "scoring", "sources", "starter", "stats",
      "stopping", "student", "tasks", "teacher"},
     {"services"},
     {"nodes", "routing"},
     {"graph"},
     {"consistency", "runner"},
-    {"live", "summary", "compare", "plan", "doctor", "preview"},
+    {"live", "summary", "compare", "plan", "doctor", "preview", "reproduce"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip
