@@ -81,28 +81,32 @@ def caveats(result: Result) -> list[str]:
         )
     if result["averages"]:
         said.append(
-            f"Averaged: the paper's measure, the mean over tasks ({', '.join(result['averaged_tasks'])}) of the relative "
-            "change from vanilla. It blows up where vanilla is low: of the paper's own +32.0 at 1,000 rows HellaSwag, "
-            "where vanilla is at chance, gives 28. Read the mean points beside it."
+            f"Averaged: the paper's measure, the mean over tasks ({', '.join(result['averaged_tasks'])}) of the "
+            "relative change from vanilla. It blows up where vanilla is low: of the paper's own +32.0 at 1,000 rows "
+            "HellaSwag, where vanilla is at chance, gives 28. Read the mean points beside it."
         )
     if result["table"] == "table2":
         said.append(
-            "The paper does not say which train size its Table 2 has; its full model's figures are in no row of Table 1."
+            "The paper does not say which train size its Table 2 has; its full model's figures are in no row of its "
+            "Table 1."
         )
     return said
 
 
 def _seeds_words(seeds: int) -> str:
     if seeds == 1:
-        return "One seed: intervals and tests hold the noise of the test items and none of training; another seed may change any verdict."
+        return (
+            "One seed: intervals and tests hold the noise of the test items and none of training; another seed may "
+            "change any verdict."
+        )
     if seeds < FEWEST:
         return (
-            f"{seeds} seeds: intervals and tests are of the mean over these seeds and hold the noise of the test items; "
-            f"they say nothing of other seeds, for which it takes {FEWEST} or more."
+            f"{seeds} seeds: intervals and tests are of the mean over these seeds and hold the noise of the test "
+            f"items; they say nothing of other seeds, for which it takes {FEWEST} or more."
         )
     return (
-        f"{seeds} seeds: an interval has the wider ends of a t interval over seeds and a bootstrap over seeds and items, "
-        "a p-value is the larger one of a t test over seeds and an exact test over items."
+        f"{seeds} seeds: an interval has the wider ends of a t interval over seeds and a bootstrap over seeds and "
+        "items, a p-value is the larger one of a t test over seeds and an exact test over items."
     )
 
 
@@ -172,7 +176,7 @@ def _details(result: Result, rows: Sequence[Row]) -> Iterator[Block]:
     ]
     yield Block(
         f"{where}: differences in points",
-        ["", "difference [95 %]", "paper", "fixed", "broken", "p", "Holm", "verdict"],
+        ["", "difference [95 %]", "paper", "fixed/broken", "p", "Holm", "verdict"],
         [_difference(item) for item in compared],
     )
     costs = [(row["variant"], row["cost"]) for row in rows if row["cost"]]
@@ -201,7 +205,7 @@ def _details(result: Result, rows: Sequence[Row]) -> Iterator[Block]:
 
 def _difference(item: Comparison) -> list[str]:
     change = f"{100 * item['difference']:+.1f} [{100 * item['low']:+.1f}, {100 * item['high']:+.1f}]"
-    counts = [str(item["fixed"]), str(item["broken"]), _p(item["p_value"]), _p(item["holm"])]
+    counts = [f"{item['fixed']}/{item['broken']}", _p(item["p_value"]), _p(item["holm"])]
     return [f"{item['variant']} - {item['against']}", change, _signed(item["paper"]), *counts, item["verdict"]]
 
 

@@ -15,7 +15,7 @@ from pada_graph.teacher.models import TRANSPORT
 
 FOLDER = "cells"
 RECORD = "cell.json"  # in the run directory of a finished cell
-_NO_EFFECT = ("limits", "executor", "unsafe_code_execution")
+_NO_EFFECT = ("limits", "executor", "ray", "unsafe_code_execution")
 
 
 @dataclass(frozen=True)

@@ -42,20 +42,23 @@ class Tested(TypedDict):
 def mean_accuracy(seeds: Sequence[Answers]) -> Mean:
     """Accuracy over the seeds, which answered the same items.
 
-    The interval is Wilson's with one seed, a bootstrap of the items with two, and with three or more the wider ends of
-    `over_seeds`' two, cut off at 0 and 1.
+    The interval is Wilson's for that mean and that many items. With two seeds it is widened to the ends of a bootstrap
+    of the items, with three or more to those of `over_seeds`' two intervals; all are cut off at 0 and 1. Alone these
+    would have no width where every answer is right, or wrong.
     """
+    from statsmodels.stats.proportion import proportion_confint
+
+    first = score(seeds[0])
+    if len(seeds) == 1:
+        accuracy = first["accuracy"]
+        return {"per_seed": [accuracy], "accuracy": accuracy, "low": first["low"], "high": first["high"]}
     means = [score(answers)["accuracy"] for answers in seeds]
-    low, high = score(seeds[0])["low"], score(seeds[0])["high"]
-    if len(seeds) > 1:
-        values = [[float(answer["correct"]) for answer in _ordered(answers)] for answers in seeds]
-        low, high = _interval(values, group_names(_ordered(seeds[0])))
-    return {
-        "per_seed": means,
-        "accuracy": sum(means) / len(means),
-        "low": max(0.0, low),
-        "high": min(1.0, high),
-    }
+    accuracy = sum(means) / len(means)
+    low, high = map(float, proportion_confint(accuracy * first["n"], first["n"], 1 - LEVEL, method="wilson"))
+    values = [[float(answer["correct"]) for answer in _ordered(answers)] for answers in seeds]
+    ends = _interval(values, group_names(_ordered(seeds[0])))
+    low, high = max(0.0, min(low, ends[0])), min(1.0, max(high, ends[1]))
+    return {"per_seed": means, "accuracy": accuracy, "low": low, "high": high}
 
 
 def tested_difference(before: Sequence[Answers], after: Sequence[Answers]) -> Tested:
@@ -68,10 +71,7 @@ def tested_difference(before: Sequence[Answers], after: Sequence[Answers]) -> Te
     Raises:
         ValueError: the items differ.
     """
-    if len(before) == 1:
-        found = paired(before[0], after[0])
-    else:
-        found = paired(_pooled(before), _pooled(after))
+    found = paired(before[0], after[0]) if len(before) == 1 else paired(_pooled(before), _pooled(after))
     p_value = found["p_value"] if found["group_p_value"] is None else found["group_p_value"]
     low, high = found["low"], found["high"]
     if len(before) >= FEWEST:

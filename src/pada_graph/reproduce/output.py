@@ -6,14 +6,13 @@ Reasons for failures may hold words of data and models: each form escapes them.
 import csv
 import io
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pada_graph.reproduce.blocks import Block, blocks, caveats, status, title
+from pada_graph.reproduce.blocks import blocks, caveats, status, title
 from pada_graph.reproduce.page import build_page
 from pada_graph.reproduce.tables import Result
 from pada_graph.rundir import RunDir
@@ -49,7 +48,8 @@ def print_tables(console: Console, result: Result) -> None:
         _say(console, block.title, width, bold=True)
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for place, head in enumerate(block.heads):
-            table.add_column(_plain(head), justify="right" if place else "left", overflow="fold")
+            ends = place in (0, len(block.heads) - 1)  # a name or a verdict may take two lines, a number must not
+            table.add_column(_plain(head), justify="right" if place else "left", overflow="fold", no_wrap=not ends)
         for row in block.rows:
             table.add_row(*map(_plain, row))
         console.print(table, width=width)
@@ -85,7 +85,7 @@ def latex(result: Result) -> str:
             "\n".join(
                 [
                     r"\begin{table}\centering\small",
-                    rf"\caption{{{_tex(block.title)}. {_tex(status(result))}}}\label{{{result['table']}-{number}}}",
+                    rf"\caption{{{_tex(block.title)}}}\label{{{result['table']}-{number}}}",
                     rf"\begin{{tabular}}{{l{'r' * (len(block.heads) - 1)}}}",
                     r"\toprule",
                     " & ".join(map(_tex, block.heads)) + r" \\",
@@ -101,27 +101,23 @@ def latex(result: Result) -> str:
 
 def as_csv(result: Result) -> str:
     """One line for each task, train size and variant; accuracies and differences are fractions."""
+    plain = ("task", "size", "train_rows", "n", "variant", "accuracy", "low", "high", "paper")
+    costs = ("requested", "accepted", "calls", "tokens", "usd", "gain", "usd_per_point", "calls_per_point")
+    tests = ("against", "difference", "low", "high", "p_value", "holm", "verdict")
+    heads = [*plain, "seeds", "iterations", *costs, *(f"{key} of difference" if key in plain else key for key in tests)]
+    compared = {
+        (item["task"], item["size"], item["variant"]): dict(item)
+        for item in result["comparisons"]
+        if item["against"] == result["reference"]
+    }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    compared = ("difference", "low", "high", "p_value", "holm", "verdict")
-    costs = ("requested", "accepted", "calls", "tokens", "usd", "gain", "usd_per_point", "calls_per_point")
-    plain = ("task", "size", "train_rows", "n", "variant", "accuracy", "low", "high", "paper")
-    writer.writerow([*plain, "seeds", "iterations", *costs, "against", *(f"difference_{key}" for key in compared[1:3]),
-                     *(key for key in compared if key not in ("low", "high"))])  # fmt: skip
-    items = {(item["task"], item["size"], item["variant"]): dict(item) for item in result["comparisons"]
-             if item["against"] == result["reference"]}  # fmt: skip
+    writer.writerow(heads)
     for row in result["rows"]:
-        item = items.get((row["task"], row["size"], row["variant"]), {})
-        cost = dict(row["cost"] or {})
-        values: Sequence[object] = [
-            *(dict(row)[key] for key in plain),
-            " ".join(map(str, row["seeds"])),
-            " ".join(map(str, row["iterations"])),
-            *(cost.get(key) for key in costs),
-            item.get("against"),
-            *(item.get(key) for key in ("low", "high", "difference", "p_value", "holm", "verdict")),
-        ]
-        writer.writerow(values)
+        item, cost = compared.get((row["task"], row["size"], row["variant"]), {}), dict(row["cost"] or {})
+        lists = (" ".join(map(str, row["seeds"])), " ".join(map(str, row["iterations"])))
+        values = [dict(row)[key] for key in plain]
+        writer.writerow([*values, *lists, *(cost.get(key) for key in costs), *(item.get(key) for key in tests)])
     return text.getvalue()
 
 

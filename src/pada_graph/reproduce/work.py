@@ -63,13 +63,18 @@ def reproduce(
     grid = make_grid(table, config, methods=methods, tasks=tasks, sizes=sizes, seeds=seeds)
     root = Path(out or f"runs/{table}")
     with locked(root):
+        result = _tables(grid, root)
         for wave in grid.waves:
             todo = [cell for cell in wave if not cell.is_finished(root)]
             for cell, failure in _outcomes(grid, todo, root, services, _Log(root, say), watch):
                 _note(root, cell, failure)
-                write_outputs(root, make_result(grid, root, _failures(root)))  # a long grid is read while it grows
-        result = make_result(grid, root, _failures(root))
-        write_outputs(root, result)
+                result = _tables(grid, root)  # each time: a long grid is read while it grows
+    return result
+
+
+def _tables(grid: Grid, root: Path) -> Result:
+    result = make_result(grid, root, _failures(root))
+    write_outputs(root, result)
     return result
 
 
