@@ -214,6 +214,7 @@ def reproduce(
             console.print(f"  {describe(event)}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
     settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    console.print("Reading the data of every cell.", style="dim")
     result = reproducing.reproduce(
         as_table(table),
         settings,

@@ -61,7 +61,7 @@ def mean_accuracy(seeds: Sequence[Answers]) -> Mean:
     return {"per_seed": means, "accuracy": accuracy, "low": low, "high": high}
 
 
-def tested_difference(before: Sequence[Answers], after: Sequence[Answers]) -> Tested:
+def compare_seeds(before: Sequence[Answers], after: Sequence[Answers]) -> Tested:
     """Compare two models seed by seed on the same items, as `paired` does for one seed.
 
     With several seeds an item's answers belong together: both models are swapped in a whole item (or SQuAD article)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pada_graph.reproduce.blocks import blocks, caveats, status, title
+from pada_graph.reproduce.lines import one_line
 from pada_graph.reproduce.page import build_page
 from pada_graph.reproduce.tables import Result
 from pada_graph.rundir import RunDir
@@ -31,9 +32,9 @@ def write_outputs(root: Path, result: Result) -> None:
         InputError: another table's JSON file is damaged.
     """
     out, name = RunDir(root), result["table"]
-    out.write_text(f"{name}.md", _clean(markdown(result)))
-    out.write_text(f"{name}.csv", _clean(as_csv(result)))
-    out.write_text(f"{name}.tex", _clean(latex(result)))
+    out.write_text(f"{name}.md", markdown(result))
+    out.write_text(f"{name}.csv", as_csv(result))
+    out.write_text(f"{name}.tex", latex(result))
     out.write_json(f"{name}.json", result)
     build_page(root)
 
@@ -126,28 +127,16 @@ def _missing(result: Result) -> list[str]:
 
 
 def _md(text: str) -> str:
-    return _MARKDOWN.sub(lambda match: "\\" + match[0], _line(text))
+    return _MARKDOWN.sub(lambda match: "\\" + match[0], one_line(text))
 
 
 def _tex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in _line(text))
-
-
-def _line(text: str) -> str:
-    """The text on one line, control characters shown as such."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in re.sub(r"\s+", " ", text).rstrip()
-    )
-
-
-def _clean(text: str) -> str:
-    """Text that UTF-8 can hold: a lone surrogate, which JSON can carry, cannot be written."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(_LATEX.get(letter, letter) for letter in one_line(text))
 
 
 def _plain(text: str) -> Text:
-    return Text(_line(text))
+    return Text(one_line(text))
 
 
 def _say(console: Console, text: str, width: int, *, bold: bool = False) -> None:
-    console.print(Text(_line(text), style="bold" if bold else ""), width=width)
+    console.print(Text(one_line(text), style="bold" if bold else ""), width=width)

@@ -41,5 +41,4 @@ def build_page(root: Path) -> None:
             for result in results
         ],
     )
-    # A lone surrogate, which JSON can carry, has no place in UTF-8.
-    out.write_text("report.html", page.encode("utf-8", "replace").decode("utf-8"))
+    out.write_text("report.html", page)

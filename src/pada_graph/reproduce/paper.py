@@ -63,8 +63,8 @@ def averaged(accuracies: Sequence[float], vanilla: Sequence[float]) -> float | N
     """The paper's "Averaged": the mean over tasks of the relative change from vanilla, in percent.
 
     The paper does not define it; over ARC, GSM8K, HellaSwag and SQuAD, HumanEval left out, this gives its figures to
-    within 0.1. It is ruled by the tasks where vanilla is low: of the +32.0 at 1,000 rows HellaSwag, where vanilla is at
-    chance, gives 28. None where it is undefined: no tasks, or a vanilla accuracy of 0.
+    within 0.14. It is ruled by the tasks where vanilla is low: of the +32.0 at 1,000 rows HellaSwag, where vanilla is
+    at chance, gives 28. None where it is undefined: no tasks, or a vanilla accuracy of 0.
     """
     if not vanilla or not all(vanilla):
         return None

@@ -17,8 +17,9 @@ from pada_graph.compare.runs import FinishedRun, check_same_items, load_run
 from pada_graph.errors import InputError
 from pada_graph.reproduce import paper
 from pada_graph.reproduce.cells import FOLDER, Cell
-from pada_graph.reproduce.differences import Mean, Tested, mean_accuracy, tested_difference
+from pada_graph.reproduce.differences import Mean, Tested, compare_seeds, mean_accuracy
 from pada_graph.reproduce.grid import Grid, Table
+from pada_graph.reproduce.lines import one_line
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 from pada_graph.stats import detectable_gain, holm
@@ -161,7 +162,7 @@ def _read(grid: Grid, root: Path, failures: Mapping[str, str]) -> tuple[_Found, 
                 check_same_items(first.setdefault(key[:2], done.run), done.run)
                 found.setdefault(key, {})[cell.config.seed] = done
             except InputError as error:
-                missing = f"finished, but cannot be read: {error} To run it anew, delete its folder."
+                missing = one_line(f"finished, but cannot be read: {error} To run it anew, delete its folder.")
         else:
             missing = failures.get(cell.name, "not run yet")
         cells.append({"name": cell.name, "directory": f"{FOLDER}/{cell.name}", "missing": missing})
@@ -235,7 +236,7 @@ def _comparisons(grid: Grid, found: _Found) -> list[Comparison]:
         seeds = [seed for seed in after if seed in before]
         if not seeds:
             continue
-        tested = tested_difference(
+        tested = compare_seeds(
             [before[seed].run.predictions[before[seed].run.best] for seed in seeds],
             [after[seed].run.predictions[after[seed].run.best] for seed in seeds],
         )

@@ -13,6 +13,7 @@ from pada_graph.lock import locked
 from pada_graph.nodes.recorded_config import CONFIG
 from pada_graph.reproduce.cells import Cell, finished_with
 from pada_graph.reproduce.grid import Grid, Table, make_grid
+from pada_graph.reproduce.lines import one_line
 from pada_graph.reproduce.output import write_outputs
 from pada_graph.reproduce.tables import Result, make_result
 from pada_graph.rundir import RunDir
@@ -104,10 +105,10 @@ def _outcomes(
                 _take_over(cell, root, None, log)
                 ready[cell.place(root)] = cell
             except PadaError as error:
-                yield _ended(cell, root, str(error), time.monotonic() - started, log)
+                yield _ended(cell, root, one_line(str(error)), time.monotonic() - started, log)
         log(f"{counted(len(ready), 'cell')} of {len(names)} begin side by side")
         for place, failure in run_side_by_side([(cell.config, place) for place, cell in ready.items()]):
-            yield _ended(ready[place], root, failure, time.monotonic() - started, log)
+            yield _ended(ready[place], root, failure and one_line(failure), time.monotonic() - started, log)
         return
     for cell in todo:
         started, failure = time.monotonic(), None
@@ -117,7 +118,7 @@ def _outcomes(
             _take_over(cell, root, made, log)
             run(cell.config, cell.place(root), services=made, watch=watch)
         except PadaError as error:
-            failure = str(error)
+            failure = one_line(str(error))
         yield _ended(cell, root, failure, time.monotonic() - started, log)
 
 
@@ -129,7 +130,7 @@ def _ended(cell: Cell, root: Path, failure: str | None, seconds: float, log: _Lo
         cell.finish(root)
         what = f"{100 * score['accuracy']:.1f} % on test (iteration {metrics['best_iteration']})"
     else:
-        what = f"failed: {' '.join(failure.split())}"
+        what = f"failed: {failure}"
     log(f"{cell.name}  {clock(seconds)}  {what}")
     return cell, failure
 
@@ -147,7 +148,7 @@ def _take_over(cell: Cell, root: Path, services: Services | None, log: _Log) -> 
         try:
             compare(cell.config, RunDir(donor), OWN_THREAD, None, services, False)
         except InputError as error:
-            log(f"{cell.name}  takes nothing over from {donor.name}: {' '.join(str(error).split())}")
+            log(f"{cell.name}  takes nothing over from {donor.name}: {one_line(str(error))}")
         else:
             inherit(donor, place)
             return
