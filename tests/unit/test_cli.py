@@ -272,7 +272,7 @@ def test_a_grid_with_a_failed_cell_is_status_1_and_says_how_to_go_on(tmp_path):
 @pytest.mark.slow
 def test_a_grid_that_is_interrupted_goes_on_with_the_same_command(tmp_path):
     command = [*PADA, "reproduce", "table1", "examples/reproduce_smoke.yaml", "--tasks", "demo", "--sizes", "16"]
-    command += ["--methods", "vanilla,pada", "--out", str(tmp_path / "out")]
+    command += ["--methods", "vanilla", "--out", str(tmp_path / "out")]
     root = Path(__file__).parents[2]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)
     assert child.stdout
@@ -284,6 +284,6 @@ def test_a_grid_that_is_interrupted_goes_on_with_the_same_command(tmp_path):
     assert child.returncode == 130 and "The same command goes on from here." in errors
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
-    assert "All 2 cells are done." in done.stdout
+    assert "All 1 cells are done." in done.stdout
     again = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60, check=False)
     assert again.returncode == 0 and "begins" not in again.stdout
