@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from pada_graph.reproduce import paper
-from pada_graph.reproduce.tables import UNTUNED, Average, Comparison, Result, Row
+from pada_graph.reproduce.averages import UNTUNED, Average
+from pada_graph.reproduce.tables import Comparison, Result, Row
 from pada_graph.stats import detectable_words
 from pada_graph.stats.seeds import FEWEST
 from pada_graph.teacher.prices import dollars

@@ -4,7 +4,7 @@ Everything is JSON-native; TABLE.json holds it as it is. Accuracies and differen
 and what is called points or percent, are percentages.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing_extensions import TypedDict
 from pada_graph.compare.runs import FinishedRun, check_same_items, load_run
 from pada_graph.errors import InputError
 from pada_graph.reproduce import paper
+from pada_graph.reproduce.averages import UNTUNED, Average, averages
 from pada_graph.reproduce.cells import FOLDER, Cell
+from pada_graph.reproduce.costs import Cost, cost
 from pada_graph.reproduce.differences import Mean, Tested, compare_seeds, mean_accuracy
 from pada_graph.reproduce.grid import Grid, Table
 from pada_graph.reproduce.lines import one_line
@@ -24,9 +26,6 @@ from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 from pada_graph.stats import detectable_gain, holm
 from pada_graph.stats.pairs import Verdict, verdict
-from pada_graph.teacher.prices import total
-
-UNTUNED = "untuned"  # a row of every table: fine-tuning can hurt, and a gain may be recovery
 
 
 class Row(Mean):
@@ -40,20 +39,7 @@ class Row(Mean):
     seeds: list[int]  # that are finished
     iterations: list[int]  # chosen on validation, seed by seed; none for the untuned model
     paper: float | None  # percent
-    cost: "Cost | None"  # None: the untuned model
-
-
-class Cost(TypedDict):
-    """What a cell costs, mean over seeds, and what became of the samples asked for, over all seeds."""
-
-    requested: int
-    accepted: int
-    calls: float  # of the teacher
-    tokens: float
-    usd: float | None  # None: unknown
-    gain: float | None  # over the reference with the same seeds, in points; None: it is the reference, or not there
-    usd_per_point: float | None  # None: no gain, or dollars unknown
-    calls_per_point: float | None
+    cost: Cost | None  # None: the untuned model
 
 
 class Comparison(Tested):
@@ -67,19 +53,6 @@ class Comparison(Tested):
     holm: float  # adjusted for all comparisons of the table; the verdict rests on it
     verdict: Verdict
     paper: float | None  # the difference of the paper's figures, in points
-
-
-class Average(TypedDict):
-    """A variant over the tasks of a setting but HumanEval. None: a task is missing."""
-
-    size: int
-    variant: str
-    accuracy: float | None
-    points: float | None  # mean difference from vanilla
-    averaged: float | None  # the paper's "Averaged", in percent; None where vanilla is at 0 somewhere
-    paper_accuracy: float | None
-    paper_points: float | None
-    paper_averaged: float | None  # as printed
 
 
 class CellInfo(TypedDict):
@@ -144,7 +117,9 @@ def make_result(grid: Grid, root: Path, failures: Mapping[str, str]) -> Result:
         "detectable": {row["task"]: detectable_gain(row["n"]) for row in rows},
         "rows": rows,
         "comparisons": _comparisons(grid, found),
-        "averages": _averages(grid, rows, averaged),
+        "averages": averages(
+            grid, {(row["task"], row["size"], row["variant"]): row["accuracy"] for row in rows}, averaged
+        ),
         "cells": cells,
         "missing": [cell for cell in cells if cell["missing"]],
     }
@@ -195,29 +170,14 @@ def _rows(grid: Grid, found: _Found, task: str, size: int) -> Iterable[Row]:
             "seeds": list(seeds),
             "iterations": [done.run.best for done in seeds.values()],
             "paper": paper.figure(grid.table, size, variant, task),
-            "cost": _cost(seeds, reference) if seeds else None,
+            "cost": cost([done.metrics for done in seeds.values()], _gain(seeds, reference)) if seeds else None,
             **mean_accuracy(answers),
         }
 
 
-def _cost(seeds: Mapping[int, _Done], reference: Mapping[int, _Done]) -> Cost:
-    roles = [list(done.metrics["teacher"].values()) for done in seeds.values()]
-    usd = total([total([role["usd"] for role in used]) for used in roles])
-    calls = mean(sum(role["calls"] for role in used) for used in roles)
+def _gain(seeds: Mapping[int, _Done], reference: Mapping[int, _Done]) -> float | None:
     both = [seed for seed in seeds if seed in reference]
-    gain = 100 * mean(_accuracy(seeds[seed]) - _accuracy(reference[seed]) for seed in both) if both else None
-    gained = gain if gain is not None and gain > 0 else None
-    books = [done.metrics["accounting"] for done in seeds.values()]
-    return {
-        "requested": sum(book["requested"] for book in books),
-        "accepted": sum(book["accepted"] for book in books),
-        "calls": calls,
-        "tokens": mean(sum(role["input_tokens"] + role["output_tokens"] for role in used) for used in roles),
-        "usd": None if usd is None else usd / len(seeds),
-        "gain": gain,
-        "usd_per_point": usd / len(seeds) / gained if usd is not None and gained else None,
-        "calls_per_point": calls / gained if gained else None,
-    }
+    return 100 * mean(_accuracy(seeds[seed]) - _accuracy(reference[seed]) for seed in both) if both else None
 
 
 def _accuracy(done: _Done) -> float:
@@ -259,43 +219,3 @@ def _comparisons(grid: Grid, found: _Found) -> list[Comparison]:
         {**comparison, "holm": p_value, "verdict": verdict(comparison["low"], comparison["high"], p_value)}
         for comparison, p_value in zip(made, adjusted, strict=True)
     ]
-
-
-def _averages(grid: Grid, rows: Sequence[Row], tasks: Sequence[str]) -> list[Average]:
-    """Table 1 alone: the paper averages no ablations."""
-    if grid.table == "table2" or "vanilla" not in grid.variants or not tasks:
-        return []
-    accuracies = {(row["task"], row["size"], row["variant"]): row["accuracy"] for row in rows}
-    found: list[Average] = []
-    for size, variant in product(grid.sizes, [UNTUNED, *grid.variants]):
-        own = [accuracies.get((task, size, variant)) for task in tasks]
-        vanilla = [accuracies.get((task, size, "vanilla")) for task in tasks]
-        accuracy, points, averaged = _means(own, vanilla)
-        theirs = [paper.figure("table1", size, variant, task) for task in tasks]
-        base = [paper.figure("table1", size, "vanilla", task) for task in tasks]
-        paper_accuracy, paper_points, _ = _means(theirs, base)
-        printed = paper.AVERAGED.get(size, {}).get(variant) if set(tasks) == set(paper.AVERAGED_TASKS) else None
-        found.append(
-            {
-                "size": size,
-                "variant": variant,
-                "accuracy": accuracy,
-                "points": None if points is None or variant == "vanilla" else 100 * points,
-                "averaged": None if variant == "vanilla" else averaged,
-                "paper_accuracy": paper_accuracy,
-                "paper_points": None if variant == "vanilla" else paper_points,
-                "paper_averaged": printed,
-            }
-        )
-    return found
-
-
-def _means(
-    own: Sequence[float | None], vanilla: Sequence[float | None]
-) -> tuple[float | None, float | None, float | None]:
-    """Mean, mean difference from vanilla, and mean relative change in percent; None where a value is missing."""
-    mine, base = [x for x in own if x is not None], [x for x in vanilla if x is not None]
-    accuracy = mean(mine) if len(mine) == len(own) else None
-    if accuracy is None or len(base) < len(own):
-        return accuracy, None, None
-    return accuracy, accuracy - mean(base), paper.averaged(mine, base)
