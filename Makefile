@@ -24,6 +24,14 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# Each row and column of both tables with a student that knows nothing: shows the machine, not the methods.
+.PHONY: reproduce-smoke
+METHODS := vanilla,vanilla_repeated,auggpt,llms_as_instructors,llms_as_instructors_contrastive,llm2llm,pada,pada_random_strategies
+SMOKE := examples/reproduce_smoke.yaml --tasks demo --sizes 16,24 --out runs/reproduce_smoke
+reproduce-smoke: setup
+	$(BIN)/pada-graph reproduce table1 $(SMOKE) --methods $(METHODS) --seeds 0,1
+	$(BIN)/pada-graph reproduce table2 $(SMOKE)
+
 # Kills at every moment, then SOAK_SECONDS (an hour) of random faults; prints its seed and how to repeat a case.
 soak: setup
 	$(BIN)/python -m benchmarks.soak

@@ -16,6 +16,7 @@ from pada_graph.errors import InputError, StoppedError
 
 UNSAFE = "humaneval: run generated code without a sandbox where none works. It can do anything you can."
 REBUILD = "Journal, graph state and files contradict each other: give up what was lost, go on with what is there."
+COMMAS = "with commas between them."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -186,6 +187,54 @@ def compare(
         print_comparison(Console(), comparison)
 
 
+@app.command()
+def reproduce(
+    table: Annotated[str, typer.Argument(help="table1: methods against each other. table2: pada and its ablations.")],
+    config: Annotated[Path, typer.Argument(help="YAML configuration of every run; {task} in data.source is its task.")],
+    methods: Annotated[str | None, typer.Option(help=f"table1: {COMMAS} Default: the paper's four.")] = None,
+    tasks: Annotated[str | None, typer.Option(help=f"{COMMAS} Default: the paper's.")] = None,
+    sizes: Annotated[str | None, typer.Option(help=f"Train rows, {COMMAS} Default: 1000,600,300.")] = None,
+    seeds: Annotated[str, typer.Option(help=f"Training seeds, {COMMAS}")] = "0",
+    out: Annotated[Path | None, typer.Option(help="Where cells and tables go. Default: runs/TABLE.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value, repeatable.")] = None,
+    unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
+) -> None:
+    """Repeat a table of the paper, or go on with it: one run directory a cell, statistics, the paper's figures."""
+    from rich.console import Console
+
+    from pada_graph import reproduce as reproducing
+    from pada_graph.config import load_config
+    from pada_graph.live import describe
+    from pada_graph.reproduce.grid import as_table, numbers, words
+
+    console = Console()
+
+    def watch(event: dict[str, Any]) -> None:
+        if event["event"] in ("fine_tune", "score", "collect_batches"):
+            console.print(f"  {describe(event)}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    console.print("Reading the data of every cell.", style="dim")
+    result = reproducing.reproduce(
+        as_table(table),
+        settings,
+        out,
+        methods=words(methods),
+        tasks=words(tasks),
+        sizes=numbers("--sizes", sizes),
+        seeds=numbers("--seeds", seeds),
+        say=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        watch=watch,
+    )
+    reproducing.print_tables(console, result)
+    folder = out or Path("runs") / table
+    console.print(
+        f"\nTables: {folder}/{table}.md, .csv, .tex, .json; {folder}/report.html", markup=False, soft_wrap=True
+    )
+    if missing := result["missing"]:
+        raise StoppedError(f"{len(missing)} of {len(result['cells'])} cells are missing; the reasons stand above.")
+
+
 def _interrupted(number: int, _: Any) -> NoReturn:
     """SIGINT or SIGTERM: leave at once.
 
@@ -201,8 +250,8 @@ def _interrupted(number: int, _: Any) -> NoReturn:
 
 
 def _what_stays() -> str:
-    """How a command that stopped ends its message: `run` alone can go on."""
-    goes_on = sys.argv[1:2] == ["run"]
+    """How a command that stopped ends its message: `run` and `reproduce` alone can go on."""
+    goes_on = sys.argv[1:2] in (["run"], ["reproduce"])
     return "; everything finished is kept. The same command goes on from here." if goes_on else "."
 
 

@@ -22,6 +22,7 @@ from pada_graph.errors import InputError
 from pada_graph.executors.local import LocalTrainer
 from pada_graph.graph import build_graph
 from pada_graph.heads import forget, read_heads, record_calls
+from pada_graph.inheritance import is_inherited
 from pada_graph.nodes.fine_tune import train_job
 from pada_graph.rundir import RunDir
 from pada_graph.services import Services, TrainJob
@@ -146,7 +147,7 @@ def _contradiction(
         )
     if not state.created_at:
         found = [path.name for path in (*sorted(directory.root.glob("iteration_*")), directory.path("untuned"))]
-        found = [name for name in found if directory.path(name).exists()]
+        found = [name for name in found if directory.path(name).exists() and not is_inherited(directory, name)]
         found += [f"{calls} finished calls in {JOURNAL}"] * bool(calls)
         return f"the graph state is empty, but the run has {', '.join(found)}" if found else None
     files = [_changed(directory, artifact) for artifact in _artifacts(state.values)]

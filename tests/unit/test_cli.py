@@ -41,7 +41,9 @@ def refused(result: subprocess.CompletedProcess[str], *messages: str) -> None:
 
 def test_help_names_the_commands():
     out = pada("--help").stdout
-    assert all(command in out for command in ("run", "init", "doctor", "plan", "preview", "score", "compare"))
+    assert all(
+        command in out for command in ("run", "init", "doctor", "plan", "preview", "score", "compare", "reproduce")
+    )
 
 
 def test_a_wrong_option_is_status_2():
@@ -230,3 +232,58 @@ def test_only_run_promises_that_the_same_command_goes_on(tmp_path, command, goes
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1 and "a limit was met\nStopped" in done.stderr
     assert ("everything finished is kept. The same command goes on from here." in done.stderr) is goes_on
+
+
+def test_reproduce_names_every_impossible_cell_and_starts_nothing(tmp_path):
+    write_sums(tmp_path / "sums")
+    out = tmp_path / "out"
+    options = ["--methods", "vanilla", "--tasks", "jsonl", "--sizes", "20,21,99", "--out", str(out)]
+    result = pada("reproduce", "table1", str(config(tmp_path)), *options)
+    refused(result, "Nothing was started", "jsonl 21: ", "jsonl 99: ")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("table3",), "the tables are table1 and table2"),
+        (("table1", "--methods", "vanila"), "--methods: unknown: vanila"),
+        (("table1", "--seeds", "one"), "--seeds: whole numbers"),
+        (("table2", "--methods", "pada"), "--methods belongs to table1"),
+    ],
+)
+def test_reproduce_refuses_what_is_no_table(tmp_path, arguments, message):
+    table, *options = arguments
+    refused(pada("reproduce", table, str(config(tmp_path)), *options), message)
+
+
+def test_a_grid_with_a_failed_cell_is_status_1_and_says_how_to_go_on(tmp_path):
+    write_sums(tmp_path / "sums")
+    path = config(tmp_path, student={"model": str(tmp_path / "nothing")})
+    options = ["--methods", "vanilla", "--tasks", "jsonl", "--sizes", "10,20", "--out", str(tmp_path / "out")]
+    result = pada("reproduce", "table1", str(path), *options)
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    assert "2 of 2 cells are missing" in result.stderr and "The same command goes on from here." in result.stderr
+    assert result.stdout.count("failed: ") == 2 and "Missing: jsonl-vanilla-n10-s0-" in result.stdout
+    log = (tmp_path / "out/cells.log").read_text()
+    assert log.count("begins") == 2 and log.count("failed: ") == 2
+
+
+@pytest.mark.slow
+def test_a_grid_that_is_interrupted_goes_on_with_the_same_command(tmp_path):
+    command = [*PADA, "reproduce", "table1", "examples/reproduce_smoke.yaml", "--tasks", "demo", "--sizes", "16"]
+    command += ["--methods", "vanilla", "--out", str(tmp_path / "out")]
+    root = Path(__file__).parents[2]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)
+    assert child.stdout
+    for line in child.stdout:
+        if "fine-tuning" in line:
+            break
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130 and "The same command goes on from here." in errors
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "All 1 cells are done." in done.stdout
+    again = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60, check=False)
+    assert again.returncode == 0 and "begins" not in again.stdout

@@ -38,7 +38,7 @@ def load_runs(roots: Sequence[Path]) -> list[FinishedRun]:
     runs = [load_run(root) for root in roots]
     first: dict[str, FinishedRun] = {}
     for run in runs:
-        _check_same_items(first.setdefault(run.config.task, run), run)
+        check_same_items(first.setdefault(run.config.task, run), run)
     return runs
 
 
@@ -88,7 +88,12 @@ def _items(predictions: Sequence[Prediction]) -> dict[str, tuple[str, str]]:
     return {prediction["id"]: (prediction["prompt"], prediction["target"]) for prediction in predictions}
 
 
-def _check_same_items(first: FinishedRun, other: FinishedRun) -> None:
+def check_same_items(first: FinishedRun, other: FinishedRun) -> None:
+    """Check that two runs of one task answered the same test items.
+
+    Raises:
+        InputError: they did not; names how many items differ, and the keys of `data` that do.
+    """
     one, two = _items(first.predictions[None]), _items(other.predictions[None])
     if one == two:
         return

@@ -1,0 +1,82 @@
+"""A cell of a table: one run, known by a hash of all that its results depend on."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pada_graph.config import RunConfig
+from pada_graph.nodes.recorded_config import redacted
+from pada_graph.rundir import RunDir
+from pada_graph.teacher.models import TRANSPORT
+
+FOLDER = "cells"
+RECORD = "cell.json"  # in the run directory of a finished cell
+_NO_EFFECT = ("limits", "executor", "ray", "unsafe_code_execution")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant on one task, with one train size and one seed."""
+
+    variant: str  # a method, or METHOD-ABLATION
+    size: int  # the setting of the table; HumanEval has fewer train rows in it
+    config: RunConfig
+    rows: Mapping[str, str]  # split -> sha256 of its rows as data/SPLIT.jsonl holds them
+
+    @cached_property
+    def inputs(self) -> str:
+        """Sha256 of everything that decides the results: rows, and the configuration without what decides nothing."""
+        raw = redacted(self.config.model_dump(mode="json", exclude=set(_NO_EFFECT)))
+        models = {role: _without_transport(model) for role, model in raw["models"].items()}
+        return _sha256({"rows": self.rows, "config": {**raw, "models": models}})
+
+    @cached_property
+    def shared(self) -> str:
+        """Sha256 of what decides the untuned model's answers and iteration 0: equal for all methods of one group."""
+        config = self.config
+        student = config.student.model_dump(mode="json")
+        return _sha256({"rows": self.rows, "task": config.task, "match": config.data.match, "student": student,
+                        "seed": config.seed})  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's run directory."""
+        config = self.config
+        return f"{config.task}-{self.variant}-n{config.data.train_size}-s{config.seed}-{self.inputs[:8]}"
+
+    def place(self, out: Path) -> Path:
+        """The cell's run directory."""
+        return out / FOLDER / self.name
+
+    def is_finished(self, out: Path) -> bool:
+        """Whether a run with these inputs came to its end."""
+        record = self.place(out) / RECORD
+        return record.exists() and _read(record).get("inputs") == self.inputs
+
+    def finish(self, out: Path) -> None:
+        """Note that the run came to its end."""
+        RunDir(self.place(out)).write_json(RECORD, {"inputs": self.inputs, "shared": self.shared, "rows": self.rows})
+
+
+def finished_with(out: Path, shared: str) -> Iterator[Path]:
+    """Run directories of the finished cells, of this table or another one, that have iteration 0 in common."""
+    for record in sorted((out / FOLDER).glob(f"*/{RECORD}")):
+        if _read(record).get("shared") == shared:
+            yield record.parent
+
+
+def _read(record: Path) -> dict[str, Any]:
+    found: dict[str, Any] = RunDir(record.parent).read_json(record.name)
+    return found
+
+
+def _without_transport(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in model.items() if name not in TRANSPORT}
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
