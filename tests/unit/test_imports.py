@@ -10,9 +10,9 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
     {"state", "config", "errors"},
-    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "inheritance", "leakage",
-     "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox", "scoring", "sources", "starter", "stats",
-     "stopping", "student", "tasks", "teacher"},
+    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "inheritance",
+     "leakage", "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox",
+     "scoring", "sources", "starter", "stats", "stopping", "student", "tasks", "teacher"},
     {"services"},
     {"nodes", "routing"},
     {"graph"},
