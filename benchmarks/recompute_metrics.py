@@ -172,7 +172,8 @@ def disagreements(run: Path) -> tuple[list[str], list[str]]:
             different.append(f"{name}: metrics.json has {given}, the raw outputs give {value}")
     total = sum(value for name, value in recorded.items() if name.startswith("seconds."))
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines() if line.endswith("}")]
-    closing = next((k for k, event in enumerate(events) if event["event"] == "finalize"), len(events))
+    ends = [k for k, event in enumerate(events) if event["event"] == "finalize"]
+    closing = ends[-1] if ends else len(events)  # a kill right after it has the run finalized again
     pairs = itertools.pairwise(events[:closing])
     busy = sum(max(0.0, after["time"] - before["time"]) for before, after in pairs if after["event"] != "session")
     report = events[closing]["time"] - events[closing - 1]["time"] if closing < len(events) else math.inf

@@ -170,6 +170,12 @@ class Limits(Section):
         gt=0,
         description="The same in US dollars; every price must be known. A teacher without max_tokens is sent 4096.",
     )
+    max_tokens: int | None = Field(
+        None, ge=1, description="The same in tokens of all roles, sent and received; max_tokens is sent as for max_usd."
+    )
+    max_hours: float | None = Field(
+        None, gt=0, description="Hours of all sessions of the run together; then nothing new is begun. Resumable."
+    )
     prices: str | None = Field(
         None, description="YAML file with your own prices; the form is that of pada_graph/teacher/prices.yaml."
     )

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,8 +17,9 @@ from pada_graph.consistency import CHECKPOINTS, OWN_THREAD, PLAIN, Saver, compar
 from pada_graph.errors import StoppedError
 from pada_graph.graph import build_graph
 from pada_graph.heads import read_heads, record_checkpoint
-from pada_graph.lock import locked
+from pada_graph.lock import locked, stop
 from pada_graph.nodes.open import close_run, default_run_dir
+from pada_graph.nodes.orchestrator import stage_seconds
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
@@ -60,7 +62,7 @@ def run(
             thread = _thread(directory.root, checkpointer)
             compare(config, directory, thread, checkpointer, services, rebuild_state)
             record_config(directory, config)
-            with _saver(directory, checkpointer) as saver:
+            with _saver(directory, checkpointer) as saver, _in_time(config, directory, session):
                 _run_graph(directory, config, services, watch, saver, _thread(directory.root, checkpointer), session)
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, OSError) and error.errno not in _OF_THE_DISK:
@@ -85,6 +87,34 @@ def _saver(directory: RunDir, own: Saver | None) -> Iterator[Saver]:
         return
     with closing(sqlite3.connect(directory.path(CHECKPOINTS), check_same_thread=False)) as connection:
         yield SqliteSaver(connection, serde=PLAIN)
+
+
+@contextmanager
+def _in_time(config: RunConfig, directory: RunDir, session: UUID) -> Iterator[None]:
+    """Stop the session once the run's sessions have taken `limits.max_hours`.
+
+    Raises:
+        StoppedError: they have already.
+    """
+    hours = config.limits.max_hours
+    if hours is None or directory.path("metrics.json").exists():
+        yield
+        return
+    reached = StoppedError(
+        f"limits.max_hours: the run has taken {hours:g} hours. Raise it and run the same command again; nothing "
+        "finished is lost."
+    )
+    events = directory.read_log("events.jsonl")
+    left = 3600 * hours - (sum(stage_seconds(events, events[-1]["time"]).values()) if events else 0)
+    if left <= 0:
+        raise reached
+    timer = threading.Timer(left, lambda: stop(session, reached))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _run_graph(

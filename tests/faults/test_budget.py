@@ -1,4 +1,4 @@
-"""Row 30 of the fault matrix: a budget in calls or dollars is reached."""
+"""Row 30 of the fault matrix: a budget in calls, dollars, tokens or hours is reached."""
 
 import json
 import os
@@ -33,11 +33,15 @@ def charged(bill: Bill) -> float:
     return sum(sent * PRICE["input"] + received * PRICE["output"] for _, sent, received in bill.sent) / 1e6
 
 
+def used(bill: Bill) -> int:
+    return sum(sent + received for _, sent, received in bill.sent)
+
+
 def ledger(teacher: JournaledTeacher) -> float:
     return sum(role["usd"] or 0.0 for role in teacher.usage().values())
 
 
-@pytest.mark.parametrize("limit", ["max_calls", "max_usd"])
+@pytest.mark.parametrize("limit", ["max_calls", "max_usd", "max_tokens"])
 def test_row_30_a_budget_stops_the_run_before_the_call_that_would_exceed_it_and_raising_it_goes_on(
     tmp_path, price_file, limit
 ):
@@ -46,13 +50,18 @@ def test_row_30_a_budget_stops_the_run_before_the_call_that_would_exceed_it_and_
         models = {role: with_limit(provider.openai(role), 200) for role in ("analyst", "generator", "judge")}
         config = paid_config(provider, sums, models=models, limits__prices=price_file)
         whole = run(config, tmp_path / "whole", services=paid_services(config, tmp_path / "whole"))
-        asked, cost = len(bill.sent), charged(bill)
+        spending = {
+            "max_calls": lambda: len(bill.sent),
+            "max_usd": lambda: charged(bill),
+            "max_tokens": lambda: used(bill),
+        }
+        asked, cost, needed = len(bill.sent), charged(bill), spending[limit]()
         assert sum(usage["usd"] for usage in whole["teacher"].values()) == pytest.approx(cost)
         bill.sent.clear()
         root = tmp_path / "run"
         stops = 0
         for share in (0.4, 0.7, 2.0):
-            allowed = int(share * asked) if limit == "max_calls" else share * cost
+            allowed = share * needed if limit == "max_usd" else int(share * needed)
             limits = config.limits.model_copy(update={limit: allowed})
             limited = config.model_copy(update={"limits": limits})
             services = paid_services(limited, root)
@@ -61,8 +70,7 @@ def test_row_30_a_budget_stops_the_run_before_the_call_that_would_exceed_it_and_
             except StoppedError as stop:
                 stops += 1
                 assert f"limits.{limit}" in str(stop) and "same command again" in str(stop)
-                spent = len(bill.sent) if limit == "max_calls" else charged(bill)
-                assert 0 < spent <= allowed
+                assert 0 < spending[limit]() <= allowed
             assert ledger(services.teacher) == pytest.approx(charged(bill))
             services.teacher.close()
         assert stops == 2
@@ -160,3 +168,29 @@ def test_row_30_a_budget_that_is_just_enough_does_not_stop_the_run(tmp_path):
         exact = config.model_copy(update={"limits": config.limits.model_copy(update={"max_calls": asked})})
         metrics = run(exact, tmp_path / "exact", services=paid_services(exact, tmp_path / "exact"))
     assert metrics["stop_reason"] == "all 2 rounds are done"
+
+
+def test_row_30_time_that_is_up_stops_the_run_and_more_of_it_goes_on(tmp_path):
+    def slowly(prompt, number, text):
+        return Answer(text, delay=0.3)
+
+    sums, bill = write_sums(tmp_path / "sums"), Bill(answering(slowly))
+    with FakeProvider(bill) as provider:
+        config = paid_config(provider, sums, limits__concurrency=1, iterations=1)
+
+        def session(hours: float) -> dict:
+            limited = config.model_copy(update={"limits": config.limits.model_copy(update={"max_hours": hours})})
+            return run(limited, tmp_path / "run", services=paid_services(limited, tmp_path / "run"))
+
+        with pytest.raises(StoppedError, match=r"limits\.max_hours: the run has taken .* same command again"):
+            session(1 / 3600)
+        first = len(bill.sent)
+        assert 0 < first < 8  # a second at three a second
+        with pytest.raises(StoppedError, match=r"limits\.max_hours"):  # sessions add up: nothing is asked
+            session(1 / 3600)
+        assert len(bill.sent) == first
+        metrics = session(1)
+        whole = run(config, tmp_path / "whole", services=paid_services(config, tmp_path / "whole"))
+        assert metrics["accounting"] == whole["accounting"]
+        assert len(bill.sent) == 2 * sum(usage["calls"] for usage in whole["teacher"].values())
+        assert session(1e-9) == metrics  # a finished run needs no time

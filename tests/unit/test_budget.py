@@ -88,7 +88,7 @@ def test_a_call_waits_for_those_in_flight_if_it_may_still_fit():
 def test_what_rounding_leaves_of_a_reservation_keeps_no_call_waiting():
     account = budget(max_usd=0.8)
     bounds = {"a": 0.02, "b": 0.42, "c": 0.35, "whole": 0.8}
-    account._bound = lambda role, prompt: bounds[prompt]
+    account._bound = lambda role, prompt: {"max_usd": bounds[prompt], "max_tokens": 0}
     with account.reserved("judge", "a") as a, account.reserved("judge", "b") as b, account.reserved("judge", "c") as c:
         a.usd = b.usd = c.usd = 0.0  # of the three sums, taken back in turn, 7e-17 is left
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pada_graph.config import ROLES, Role, RunConfig
 from pada_graph.methods import rounds
 from pada_graph.plan.round import Cost, costliest_round, expected_round
-from pada_graph.plan.student import Range, prediction_tokens, training_tokens
+from pada_graph.plan.student import Range, added, prediction_tokens, training_tokens
 from pada_graph.plan.texts import read_texts
 from pada_graph.teacher.prices import Price, prices
 
@@ -82,12 +82,8 @@ def all_roles(plan: Plan) -> RolePlan:
     bills = [role.usd for role in needs if role.usd is not None]
     return RolePlan(
         "",
-        _sum([role.calls for role in needs]),
-        _sum([role.input_tokens for role in needs]),
-        _sum([role.output_tokens for role in needs]),
-        _sum(bills) if len(bills) == len(needs) else None,
+        added(*(role.calls for role in needs)),
+        added(*(role.input_tokens for role in needs)),
+        added(*(role.output_tokens for role in needs)),
+        added(*bills) if len(bills) == len(needs) else None,
     )
-
-
-def _sum(ranges: list[Range]) -> Range:
-    return Range(sum(r.low for r in ranges), sum(r.expected for r in ranges), sum(r.max for r in ranges))

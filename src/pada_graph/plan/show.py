@@ -9,7 +9,7 @@ from rich.table import Table
 from pada_graph.config import Limits, RunConfig
 from pada_graph.methods import rounds
 from pada_graph.plan.estimate import Plan, all_roles
-from pada_graph.plan.student import Range
+from pada_graph.plan.student import Range, added
 from pada_graph.teacher.prices import dollars
 
 ASSUMPTIONS = (
@@ -61,6 +61,7 @@ def warnings(limits: Limits, plan: Plan) -> list[str]:
     for name, limit, needed, show in (
         ("max_calls", limits.max_calls, everything.calls, "{:,.0f}".format),
         ("max_usd", limits.max_usd, everything.usd, dollars),
+        ("max_tokens", limits.max_tokens, added(everything.input_tokens, everything.output_tokens), "{:,.0f}".format),
     ):
         if limit is None:
             continue

@@ -18,6 +18,11 @@ class Range:
     max: float
 
 
+def added(*ranges: Range) -> Range:
+    """The sum of several."""
+    return Range(sum(r.low for r in ranges), sum(r.expected for r in ranges), sum(r.max for r in ranges))
+
+
 ACCEPTED = 0.8  # share of the synthetic samples that is expected to pass
 
 

@@ -78,7 +78,7 @@ class JournaledTeacher:
                 reply = _reply(within(seconds, lambda: chat.invoke(call.prompt)))
             except Exception as error:
                 if is_content_refusal(error):  # of this item, not of the account: the run goes on without it
-                    charge.usd = 0.0  # a prompt that was turned away is not billed
+                    charge.turn_away()
                     return NOT_BILLED
                 if not may_be_paid(error):
                     settings = _model(self._models, call.role).model_extra or {}
