@@ -192,11 +192,11 @@ def test_a_teacher_that_cannot_be_had_is_named_before_training(tmp_path, monkeyp
 
 
 def test_an_embedder_that_cannot_be_had_is_named_before_training_and_may_be_corrected(tmp_path):
-    write_sums(tmp_path / "sums")
-    rules = teacher({"model": "openai:m", "api_key": "not-a-real-key"})
-    path = config(tmp_path, **rules, patterns={"embedder": "nobody/no-model"})
+    data = {"source": "builtin:demo", "train_size": 20, "validation_size": 6, "test_size": 6}
+    demo = {"task": "demo", "data": data, **teacher({"model": "builtin:rules"})}
+    path = config(tmp_path, **demo, patterns={"embedder": "nobody/no-model"})
     refused(pada("run", str(path), "--run-dir", str(tmp_path / "r")), "patterns.embedder: nobody/no-model")
-    path = config(tmp_path, **rules, patterns={"embedder": "builtin:minilm"}, method="vanilla")
+    path = config(tmp_path, **demo, patterns={"embedder": "builtin:minilm"}, method="vanilla")
     assert pada("run", str(path), "--run-dir", str(tmp_path / "r")).returncode == 0
 
 
