@@ -67,7 +67,7 @@ class LocalTrainer:
         with output.open("wb") as sink, job.log.open("rb") as log:
             log.seek(0, os.SEEK_END)
             child = subprocess.Popen(
-                [sys.executable, "-m", "pada_graph.student.worker", str(job_file), str(os.getpid())],
+                self._command(job_file),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=sink,
@@ -84,6 +84,9 @@ class LocalTrainer:
         if child.returncode != 0:
             raise _failure(child.returncode, report, output)
         manifest.check(job.adapter, job.model, job.lora)
+
+    def _command(self, job_file: Path) -> list[str]:
+        return [sys.executable, "-m", "pada_graph.student.worker", str(job_file), str(os.getpid())]
 
 
 def _environment() -> dict[str, str]:
