@@ -40,7 +40,7 @@ def fit(job: str, cluster: Cluster) -> dict[str, str] | None:
     verdict.unlink(missing_ok=True)
     trainer = TorchTrainer(
         take_part,
-        train_loop_config={"job": job, "folder": os.getcwd()},
+        train_loop_config={"job": job, "folder": str(Path.cwd())},
         torch_config=TorchConfig(backend="nccl" if cluster.gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=cluster.workers,

@@ -83,7 +83,7 @@ class RayPredictor:
                     max_task_retries=RETRIES,
                 )
                 student = self._student.model_dump_json()
-                self._workers = [start.remote(student, os.getcwd()) for _ in range(self._cluster.workers)]
+                self._workers = [start.remote(student, str(Path.cwd())) for _ in range(self._cluster.workers)]
             return list(self._workers)
 
 

@@ -16,12 +16,12 @@ RETRIES = 3  # of a run whose worker is lost; it goes on where it stopped
 
 
 def run_side_by_side(jobs: Sequence[tuple[RunConfig, Path]]) -> Iterator[tuple[Path, str | None]]:
-    """Run each configuration in its run directory, as many at once as there are devices (`ray.workers`: at most so
-    many), and yield (run directory, None or what went wrong) as each ends.
+    """Run each configuration in its run directory, and yield the directory, and None or what went wrong, as each ends.
 
-    Each is a Ray task, a process of its own, that calls `pada_graph.run` with the local executor on one GPU, or on one
-    CPU where there is none. A run whose worker is lost is begun again, and goes on by itself. When the iterator is
-    closed or interrupted, so are the runs; the same call goes on with them. The first job's `ray` section counts.
+    As many run at once as there are devices, at most `ray.workers`. Each is a Ray task, a process of its own, that
+    calls `pada_graph.run` with the local executor on one GPU, or on one CPU where there is none. A run whose worker is
+    lost is begun again, and goes on by itself. When the iterator is closed or interrupted, so are the runs; the same
+    call goes on with them. The first job's `ray` section counts.
 
     Raises:
         InputError: Ray is not there, or a machine does not see a run directory; before anything is run.
@@ -42,7 +42,7 @@ def run_side_by_side(jobs: Sequence[tuple[RunConfig, Path]]) -> Iterator[tuple[P
             while waiting and (settings.workers is None or len(running) < settings.workers):
                 config, path = waiting.popleft()
                 alone = config.model_copy(update={"executor": "local"}).model_dump_json()
-                running[task.remote(alone, str(path.absolute()), os.getcwd())] = path
+                running[task.remote(alone, str(path.absolute()), str(Path.cwd()))] = path
             (ended, *_), _ = ray.wait(list(running))
             path = running.pop(ended)
             try:
