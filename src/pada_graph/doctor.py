@@ -62,7 +62,7 @@ def examine(config: RunConfig | None) -> Iterator[Check]:
 
 def needed_extras(config: RunConfig) -> frozenset[str]:
     """The package's extras that a configuration needs."""
-    extras = set(NEEDED_ALWAYS)
+    extras = set(NEEDED_ALWAYS) | ({"ray"} if config.executor == "ray" else set())
     if roles := used_roles(config):
         extras.add("embed")  # the leakage guard embeds too
         models = (getattr(config.models, role).model for role in roles)
@@ -88,7 +88,7 @@ def _packages(needed: frozenset[str]) -> Iterator[Check]:
     except PackageNotFoundError:
         yield Check("packages", False, "pada-graph is not installed in this Python. Install it with: pip install -e .")
         return
-    for extra in ("", "train", "embed", "bedrock", "openai", "local", "report"):
+    for extra in ("", "train", "embed", "bedrock", "openai", "local", "report", "ray"):
         own = [r for r in declared if (r.marker.evaluate({"extra": extra}) if r.marker else True)]
         own = [r for r in own if bool(extra) == bool(r.marker and "extra" in str(r.marker))]
         amiss = [fault for requirement in own if (fault := _fault(requirement))]

@@ -1,7 +1,8 @@
 """Ray Train's workers, struck: `python -m tests.integration.ray_faults FAULTS JOB.json PARENT_PID CLUSTER`.
 
 FAULTS is JSON: {"kill": [[rank, step], ...]} kills that worker before that step, one of them each time that training
-begins; {"alone": true} takes `use_cpu` away. Each worker notes the sha256 of its weights, and the steps it begins at.
+begins; {"alone": true} takes `use_cpu` away; {"apart": true} has the second worker come to other weights. Each worker
+notes the sha256 of its weights, and the steps it begins at.
 """
 
 import functools
@@ -40,6 +41,8 @@ def take_part(faults: dict[str, Any], settings: dict[str, Any]) -> None:
         return step(self, *args, **kwargs)
 
     def check_in_step(model: Any) -> None:
+        if faults.get("apart") and rank == 1:
+            next(p for p in model.parameters() if p.requires_grad).data.add_(1)
         (notes / f"rank-{rank}.sha256").write_text(ranks.weights_sha256(model))
         check(model)
 

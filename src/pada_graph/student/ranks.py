@@ -85,14 +85,24 @@ def wait_for_all() -> None:
         torch.distributed.barrier()
 
 
+def check_together(trainer: Any) -> None:
+    """Refuse a trainer that takes this process for the only one.
+
+    Without `use_cpu=True` accelerate does so on a CPU (accelerate/state.py, _prepare_backend): each process would train
+    alone on all rows, with a share of the batch size, and come to the same weights; nothing would say so.
+
+    Raises:
+        StoppedError: it does.
+    """
+    if (found := trainer.accelerator.num_processes) != world():
+        raise StoppedError(
+            f"Training was started with {world()} workers, and accelerate sees {found}: they would not share their "
+            "gradients. Train with one worker (executor ray: ray.workers: 1), and report this."
+        )
+
+
 def check_in_step(model: Any) -> None:
-    """Refuse a student whose processes have come to different weights.
-
-    Without `use_cpu=True` accelerate takes each process on a CPU for the only one (accelerate/state.py,
-    _prepare_backend): each would train alone on its share, and nothing would say so.
-
-    Args:
-        model: a PeftModel.
+    """Refuse a student, a PeftModel, whose processes have come to different weights.
 
     Raises:
         StoppedError: the adapters differ.
@@ -102,9 +112,8 @@ def check_in_step(model: Any) -> None:
     import torch.distributed
 
     found: list[str] = [""] * world()
-    if torch.distributed.is_initialized():
-        torch.distributed.all_gather_object(found, weights_sha256(model))
-    if len(set(found)) > 1 or "" in found:
+    torch.distributed.all_gather_object(found, weights_sha256(model))
+    if len(set(found)) > 1:
         raise StoppedError(
             f"The {world()} training workers came to different weights: their gradients were not shared. Nothing of it "
             "was kept. Train with one worker (executor ray: ray.workers: 1), and report this."

@@ -65,6 +65,7 @@ def train(job: TrainJob, progress: Progress) -> None:
     tokenizer = models.load_tokenizer(base)
     rows = _rows(job, base, tokenizer)
     trainer = build_trainer(job, base, tokenizer, rows, progress)
+    ranks.check_together(trainer)
     trainer.train(resume_from_checkpoint=str(checkpoint[1]) if checkpoint else None)
     ranks.check_in_step(trainer.model)
     if ranks.first():
@@ -114,7 +115,7 @@ def build_trainer(
         optim="adamw_torch",
         max_length=None,
         packing=False,
-        use_cpu=models.device() == "cpu",  # or each of several workers trains alone, see ranks.check_in_step
+        use_cpu=models.device() == "cpu",  # or several workers train alone: ranks.check_together
         ddp_find_unused_parameters=False,
         bf16=dtype == torch.bfloat16,
         fp16=False,
