@@ -6,6 +6,8 @@ The session's Ray has two CPUs whatever the machine has; how we start Ray oursel
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from pada_graph.executors.ray.cluster import OBJECT_STORE, connect, unseen
 from pada_graph.executors.ray.predictor import RayPredictor
 from pada_graph.executors.ray.trainer import RayTrainer
 from pada_graph.services import default_services
+from pada_graph.student import worker
 from pada_graph.student.inference import TransformersPredictor
 from tests.fakes import sums_config, write_sums
 from tests.integration.test_training import make_job, read_log
@@ -141,6 +144,15 @@ def test_workers_that_do_not_share_their_gradients_are_found(two_cpus, tmp_path,
     assert not job.adapter.exists()
 
 
+def test_torchrun_starts_the_same_worker_to_the_same_adapter(shared, tmp_path):
+    """As on Slurm or SageMaker: docs/scale.md."""
+    job = ten_rows(tmp_path)
+    (tmp_path / "job.json").write_text(worker.job_to_json(job))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*launch, "-m", "pada_graph.student.worker", str(tmp_path / "job.json")], check=True)
+    assert contents(job.adapter) == contents(shared[0].adapter)
+
+
 def test_lost_workers_are_replaced_and_the_job_ends_as_if_nothing_had_happened(shared, tmp_path):
     job = ten_rows(tmp_path)
     log = train(StruckTrainer(cluster(2), kill=[[1, 5], [0, 8]]), job)
@@ -195,10 +207,10 @@ def test_the_batch_of_a_killed_worker_is_answered_by_another(two_cpus):
     predictor = RayPredictor(cluster(2), student)
     answers = predictor.predict(None, PROMPTS, max_new_tokens=60, stop=[])
     found = [next(answers)]
-    victims = [ray.get(worker.__ray_call__.remote(lambda self: os.getpid())) for worker in predictor._workers]
+    victims = [ray.get(actor.__ray_call__.remote(lambda self: os.getpid())) for actor in predictor._workers]
     os.kill(victims[0], signal.SIGKILL)
     found += answers
-    survivors = [ray.get(worker.__ray_call__.remote(lambda self: os.getpid())) for worker in predictor._workers]
+    survivors = [ray.get(actor.__ray_call__.remote(lambda self: os.getpid())) for actor in predictor._workers]
     predictor.release()
     assert {answer.index: answer for answer in found} == expected and len(found) == len(PROMPTS)
     assert survivors[0] != victims[0] and survivors[1] == victims[1]
