@@ -190,7 +190,7 @@ PROMPTS = [f"What is {n}+{n}?" + " Please." * (n % 5) for n in range(40)]
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_several_workers_answer_as_the_local_predictor_does(alone, tuned):
-    student = Student(model="builtin:tiny", dtype="float32", inference={"batch_size": 4})
+    student = Student(model="builtin:tiny", dtype="float32", inference={"batch_size": 4}, lora=alone[0].lora)
     adapter = alone[0].adapter if tuned else None
     asked = {"max_new_tokens": 12, "stop": ["7"]}
     expected = list(TransformersPredictor(student).predict(adapter, PROMPTS, **asked))
@@ -262,8 +262,6 @@ def test_runs_go_side_by_side_and_a_bad_one_stops_no_other(local_run, tmp_path):
     assert ends[tmp_path / "a"] is None and ends[tmp_path / "b"] is None
     assert "builtin:none" in ends[tmp_path / "bad"]
     assert results(tmp_path / "a") == results(local_run / "run")
-    other = tmp_path / ("b" if events(tmp_path / "a", "session") < events(tmp_path / "bad", "session") else "bad")
-    assert events(tmp_path / "a", "session")[0] < events(other, "session")[0] or other.name == "b"
     assert list(run_side_by_side([(good, tmp_path / "a")])) == [(tmp_path / "a", None)]  # finished: nothing is run
     assert len(events(tmp_path / "a", "session")) == 1
 

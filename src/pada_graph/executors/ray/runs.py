@@ -7,6 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pada_graph.config import RunConfig, parse_config
 from pada_graph.errors import PadaError
@@ -36,7 +37,8 @@ def run_side_by_side(jobs: Sequence[tuple[RunConfig, Path]]) -> Iterator[tuple[P
         check_shared(parent)
     # One call for each process, so that memory is returned and the number of threads is that of its device.
     task = ray.remote(num_cpus=1, num_gpus=int(cluster.gpu), max_retries=RETRIES, max_calls=1)(_run)
-    waiting, running = deque(jobs), {}
+    waiting = deque(jobs)
+    running: dict[Any, Path] = {}
     try:
         while waiting or running:
             while waiting and (settings.workers is None or len(running) < settings.workers):
