@@ -25,7 +25,7 @@ from pada_graph.config import Ray, Student
 from pada_graph.errors import DivergedError, InputError, StoppedError
 from pada_graph.executors.local import LocalTrainer
 from pada_graph.executors.ray import run_side_by_side
-from pada_graph.executors.ray.cluster import OBJECT_STORE, connect, unseen
+from pada_graph.executors.ray.cluster import connect, in_a_thread_that_stays, start, unseen
 from pada_graph.executors.ray.predictor import RayPredictor
 from pada_graph.executors.ray.trainer import RayTrainer
 from pada_graph.services import default_services
@@ -45,11 +45,8 @@ def two_cpus():
     """Ray with two CPUs, whose processes find the tests."""
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["OMP_NUM_THREADS"] = "1"  # sums are added in the same order on one CPU and on two
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, object_store_memory=OBJECT_STORE, log_to_driver=False
-    )
+    in_a_thread_that_stays(lambda: start(cpus=2))
     yield
     ray.shutdown()
     os.environ.clear()

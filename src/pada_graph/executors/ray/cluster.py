@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pada_graph.config import Ray
-from pada_graph.errors import InputError
+from pada_graph.errors import InputError, StoppedError
 from pada_graph.executors.local import DEFAULTS
 
 OBJECT_STORE = 200 << 20  # bytes; uncapped it is a third of the memory. Rows travel as files, prompts as arguments
+STARTS = 2
 REACH_SECONDS = 10  # for a first connection to the address
 LOOK_SECONDS = 60  # for every machine to say what it sees
 
@@ -41,6 +42,7 @@ def connect(settings: Ray) -> Cluster:
 
     Raises:
         InputError: Ray is not installed, the address does not answer, or has fewer devices than `ray.workers`.
+        StoppedError: Ray cannot be started on this machine.
     """
     try:
         import ray
@@ -48,7 +50,7 @@ def connect(settings: Ray) -> Cluster:
         raise InputError("executor: ray is not installed. Install it with: pip install 'pada-graph[ray]'") from error
     with _starting:
         if not ray.is_initialized():
-            _in_a_thread_that_stays(lambda: _start() if settings.address is None else _join(settings.address))
+            in_a_thread_that_stays(lambda: start() if settings.address is None else _join(settings.address))
     address = settings.address or ray.get_runtime_context().gcs_address
     totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = [int(total.get("GPU", 0)) for total in totals]
@@ -65,17 +67,30 @@ def _cpus_each(nodes: list[int], workers: int) -> int:
     return next(n for n in range(max(nodes), 0, -1) if n == 1 or sum(cpus // n for cpus in nodes) >= workers)
 
 
-def _start() -> None:
+def start(cpus: int | None = None) -> None:
+    """Start Ray on this machine, with `cpus` CPUs or all of them; Ray gives up after 30 s, so it gets a second try."""
     import ray
 
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)  # Ray's processes inherit them
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
+    failures: list[Exception] = []
+    while len(failures) < STARTS:
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return
+        except Exception as error:  # Ray raises that very class
+            failures.append(error)
+            ray.shutdown()
+    raise StoppedError(
+        f"Ray could not be started on this machine ({failures[-1]}). Free some memory and CPU, then run the same "
+        "command again; its logs are in /tmp/ray/session_latest/logs."
     )
 
 
@@ -94,8 +109,8 @@ def _join(address: str) -> None:
         ) from error
 
 
-def _in_a_thread_that_stays(start: Callable[[], None]) -> None:
-    """Call `start` in a thread that lives as long as this process.
+def in_a_thread_that_stays(work: Callable[[], None]) -> None:
+    """Call `work` in a thread that lives as long as this process.
 
     On Linux Ray's processes end with the thread that started them (PR_SET_PDEATHSIG), and the thread of a graph's node
     does not last. Outside of the main thread Ray also leaves the handler of SIGTERM alone.
@@ -105,7 +120,7 @@ def _in_a_thread_that_stays(start: Callable[[], None]) -> None:
 
     def stay() -> None:
         try:
-            start()
+            work()
         except BaseException as error:
             failed.append(error)
         done.set()
