@@ -44,6 +44,8 @@ def examine(config: RunConfig | None) -> Iterator[Check]:
         return
     yield _tried("data", lambda: _data(config))
     yield _tried("student", lambda: _student(config))
+    if config.executor == "ray":
+        yield _tried("ray", lambda: _ray(config))
     if not (roles := used_roles(config)):
         yield Check("teachers", True, "none is asked in this configuration")
         return
@@ -159,6 +161,16 @@ def _student(config: RunConfig) -> str:
     tokenizer = models.load_tokenizer(path)
     render.training_row(tokenizer, models.end_ids(path, tokenizer), *render.MASKED_SAMPLE)
     return f"{config.student.model}: its chat template can be trained (rendering {render.render_hash(tokenizer)[:12]})"
+
+
+def _ray(config: RunConfig) -> str:
+    from pada_graph.executors.ray.cluster import connect
+    from pada_graph.executors.ray.trainer import for_training
+
+    cluster = connect(config.ray)
+    trainers = for_training(cluster, config.ray, config.student.training.batch_size)
+    each = "one GPU each" if cluster.gpu else f"CPUs alone, {cluster.cpus} each"
+    return f"{cluster.address}: {cluster.workers} workers, {each}; {trainers.workers} of them train"
 
 
 def _embedder(config: RunConfig) -> str:

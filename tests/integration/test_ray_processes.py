@@ -27,9 +27,9 @@ import signal, threading, time
 import ray
 from pada_graph.config import Ray
 from pada_graph.executors.ray.cluster import connect
-threading.Thread(target=connect, args=(Ray(),)).start()
-while not ray.is_initialized():
-    time.sleep(0.1)
+thread = threading.Thread(target=connect, args=(Ray(),))
+thread.start()
+thread.join()
 time.sleep(3)
 handled = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 store = ray.cluster_resources()["object_store_memory"]
@@ -58,12 +58,13 @@ def gone(processes):
 def test_a_ray_of_our_own_is_capped_reports_to_nobody_and_dies_with_its_process():
     environment = {name: value for name, value in os.environ.items() if name != "RAY_USAGE_STATS_ENABLED"}
     with subprocess.Popen([sys.executable, "-c", START], stdout=subprocess.PIPE, text=True, env=environment) as child:
-        alive, store, reports, handled = child.stdout.readline().split()
-        assert (alive, float(store), reports, handled) == ("alive", 200 * 2**20, "False", "True")
-        session = child.stdout.readline().strip()
-        started = descendants(child)
-        assert len(ray_processes(session)) >= 2  # raylet and GCS at least
-        child.kill()
+        try:
+            said, session = child.stdout.readline().split(), child.stdout.readline().strip()
+            started = descendants(child)
+            assert len(ray_processes(session)) >= 2  # raylet and GCS at least
+        finally:
+            child.kill()
+    assert said == ["alive", str(200.0 * 2**20), "False", "True"]
     assert gone(started)
     assert ray_processes(session) == []
 
@@ -82,14 +83,16 @@ def test_a_signal_ends_a_run_on_ray_with_every_process_of_it(number, tmp_path):
     command = [sys.executable, "-m", "pada_graph", "run", str(config), "--run-dir", str(tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
         log = tmp_path / "run/iteration_0/training_log.jsonl"
-        until = time.monotonic() + 600
-        while time.monotonic() < until and not (log.exists() and log.stat().st_size > 500):
-            assert child.poll() is None, child.stderr.read()
-            time.sleep(0.2)
-        started = descendants(child)
-        assert any("raylet" in process.name() for process in started)
-        child.send_signal(number)
-        status, said = child.wait(30), child.stderr.read()
+        try:
+            while not (log.exists() and log.stat().st_size > 500):
+                assert child.poll() is None, child.stderr.read()
+                time.sleep(0.2)
+            started = descendants(child)
+            assert any(process.name() == "raylet" for process in psutil.Process(child.pid).children())
+            child.send_signal(number)
+            status, said = child.wait(PATIENCE), child.stderr.read()
+        finally:
+            child.kill()
     assert status == 128 + number
     assert "The same command goes on from here." in said
     assert gone(started)

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from pada_graph import doctor
 from pada_graph.config import Ray, RunConfig
 from pada_graph.errors import InputError
+from pada_graph.executors.ray import cluster
 from pada_graph.executors.ray.cluster import Cluster, _cpus_each
 from pada_graph.executors.ray.trainer import for_training
 from pada_graph.nodes.recorded_config import CONFIG, record_config
@@ -37,6 +39,11 @@ def test_a_given_number_of_workers_that_cannot_share_the_batch_is_refused():
     assert for_training(Cluster("a", 4, True, 1), Ray(workers=4), 8).workers == 4
     with pytest.raises(InputError, match=r"8 rows cannot be shared equally by 3 .*ray\.workers to 1 or 2 or 4 or 8"):
         for_training(Cluster("a", 3, True, 1), Ray(workers=3), 8)
+
+
+def test_doctor_tells_who_would_work(monkeypatch):
+    monkeypatch.setattr(cluster, "connect", lambda settings: Cluster("head:6379", 3, gpu=True, cpus=1))
+    assert doctor._ray(RunConfig(executor="ray")) == "head:6379: 3 workers, one GPU each; 2 of them train"
 
 
 def test_the_last_batch_is_filled_up_to_a_whole_one():
