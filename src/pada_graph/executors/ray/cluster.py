@@ -16,6 +16,8 @@ from pada_graph.executors.local import DEFAULTS
 
 OBJECT_STORE = 200 << 20  # bytes; uncapped it is a third of the memory. Rows travel as files, prompts as arguments
 STARTS = 2
+# Set only where the user has not: on a busy machine, or with Python on a network disk, workers start slowly.
+PATIENCE = {"RAY_worker_register_timeout_seconds": "600", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600"}
 REACH_SECONDS = 10  # for a first connection to the address
 LOOK_SECONDS = 60  # for every machine to say what it sees
 
@@ -71,7 +73,7 @@ def start(cpus: int | None = None) -> None:
     """Start Ray on this machine, with `cpus` CPUs or all of them; Ray gives up after 30 s, so it gets a second try."""
     import ray
 
-    for name, value in DEFAULTS.items():
+    for name, value in (DEFAULTS | PATIENCE).items():
         os.environ.setdefault(name, value)  # Ray's processes inherit them
     failures: list[Exception] = []
     while len(failures) < STARTS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pada_graph.executors.local import DEFAULTS
-from pada_graph.executors.ray.cluster import Cluster
+from pada_graph.executors.ray.cluster import PATIENCE, Cluster
 from pada_graph.services import TrainJob
 from pada_graph.student import worker
 
@@ -30,11 +30,14 @@ def main(arguments: list[str], report: IO[str]) -> int:
 def fit(job: str, cluster: Cluster) -> dict[str, str] | None:
     """Train a job, given as JSON; returns what went wrong, as `worker.attempt` does."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # models and data may have relative names
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    ray.init(address=cluster.address)
+    # Without a dashboard one of Ray Train's helpers warns every second that it cannot ask it.
+    ray.init(address=cluster.address, logging_config=ray.LoggingConfig(log_level="ERROR"))
     notes, verdict = _notes(worker.job_from_json(job))
     shutil.rmtree(notes, ignore_errors=True)
     verdict.unlink(missing_ok=True)
