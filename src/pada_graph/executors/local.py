@@ -104,6 +104,9 @@ def _follow(child: "subprocess.Popen[bytes]", log: BinaryIO, progress: Progress)
             ended = True
         except subprocess.TimeoutExpired:
             pass
+        if os.fstat(log.fileno()).st_size < log.tell():  # cut back: a lost worker's steps are taken again
+            log.seek(0, os.SEEK_END)
+            rest = b""
         *lines, rest = (rest + log.read()).split(b"\n")
         for line in lines:
             progress(json.loads(line))

@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,15 @@ def newest_checkpoint(job: TrainJob) -> tuple[int, Path] | None:
 
 
 def trim_log(log: Path, steps: int) -> None:
-    """Keep the first `steps` steps of a log, those that the checkpoint to resume from has seen."""
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps]
-    if kept != lines or not log.is_file():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        trimmed = log.with_name(f".{log.name}.tmp")
-        trimmed.write_text("".join(kept), encoding="utf-8")
-        trimmed.replace(log)
+    """Keep the first `steps` steps of a log, those that the checkpoint to resume from has seen.
+
+    In place: somebody may be reading it.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = takewhile(lambda line: line.endswith("\n") and json.loads(line)["step"] <= steps, lines)
+    os.truncate(log, len("".join(kept).encode()))
 
 
 def train(job: TrainJob, progress: Progress) -> None:
