@@ -181,6 +181,15 @@ class Limits(Section):
     )
 
 
+class Ray(Section):
+    """Where `executor: ray` computes; results do not depend on it."""
+
+    address: str | None = Field(
+        None, description="null: Ray on this machine, for this run. HOST:6379 or ray://HOST:10001: a Ray cluster."
+    )
+    workers: int | None = Field(None, ge=1, description="null: one per GPU, or 1 where there is none.")
+
+
 class RunConfig(Section):
     """One run: one method on one task with one seed."""
 
@@ -196,7 +205,8 @@ class RunConfig(Section):
     generation: Generation = Generation()
     quality: Quality = Quality()
     limits: Limits = Limits()
-    executor: Literal["local"] = "local"
+    executor: Literal["local", "ray"] = "local"
+    ray: Ray = Ray()
     unsafe_code_execution: bool = Field(
         False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."
     )

@@ -45,6 +45,8 @@ def examine(config: RunConfig | None) -> Iterator[Check]:
         return
     yield _tried("data", lambda: _data(config))
     yield _tried("student", lambda: _student(config))
+    if config.executor == "ray":
+        yield _tried("ray", lambda: _ray(config))
     if not (roles := used_roles(config)):
         yield Check("teachers", True, "none is asked in this configuration")
         return
@@ -63,7 +65,7 @@ def examine(config: RunConfig | None) -> Iterator[Check]:
 
 def needed_extras(config: RunConfig) -> frozenset[str]:
     """The package's extras that a configuration needs."""
-    extras = set(NEEDED_ALWAYS)
+    extras = set(NEEDED_ALWAYS) | ({"ray"} if config.executor == "ray" else set())
     if roles := used_roles(config):
         extras.add("embed")  # the leakage guard embeds too
         models = (getattr(config.models, role).model for role in roles)
@@ -89,7 +91,7 @@ def _packages(needed: frozenset[str]) -> Iterator[Check]:
     except PackageNotFoundError:
         yield Check("packages", False, "pada-graph is not installed in this Python. Install it with: pip install -e .")
         return
-    for extra in ("", "train", "embed", "bedrock", "openai", "local", "report"):
+    for extra in ("", "train", "embed", "bedrock", "openai", "local", "report", "ray"):
         own = [r for r in declared if (r.marker.evaluate({"extra": extra}) if r.marker else True)]
         own = [r for r in own if bool(extra) == bool(r.marker and "extra" in str(r.marker))]
         amiss = [fault for requirement in own if (fault := _fault(requirement))]
@@ -160,6 +162,16 @@ def _student(config: RunConfig) -> str:
     tokenizer = models.load_tokenizer(path)
     render.training_row(tokenizer, models.end_ids(path, tokenizer), *render.MASKED_SAMPLE)
     return f"{config.student.model}: its chat template can be trained (rendering {render.render_hash(tokenizer)[:12]})"
+
+
+def _ray(config: RunConfig) -> str:
+    from pada_graph.executors.ray.cluster import connect
+    from pada_graph.executors.ray.trainer import for_training
+
+    cluster = connect(config.ray)
+    trainers = for_training(cluster, config.ray, config.student.training.batch_size)
+    each = "one GPU each" if cluster.gpu else f"CPUs alone, {cluster.cpus} each"
+    return f"{cluster.address}: {cluster.workers} workers, {each}; {trainers.workers} of them train"
 
 
 def _embedder(config: RunConfig) -> str:

@@ -137,27 +137,39 @@ class Services:
 
 
 def default_services(config: RunConfig, run_dir: Path) -> Services:
-    """The real ones: chat models behind the run's journal, sentence-transformers, TRL in a child process.
+    """The real ones: chat models behind the run's journal, sentence-transformers, TRL in a child process or on Ray.
 
     What only a later stage needs is loaded here too: a wrong setting must show before the first hour is spent.
 
     Raises:
-        InputError: a model cannot be had; names the setting and the fix.
+        InputError: a model, or the Ray cluster, cannot be had; names the setting and the fix.
     """
     from pada_graph.clustering import SentenceEmbedder
-    from pada_graph.executors.local import LocalTrainer
-    from pada_graph.student.inference import TransformersPredictor
     from pada_graph.teacher.journaled import JournaledTeacher
 
+    trainer, predictor = _executor(config, run_dir)
     roles = used_roles(config)
     teacher = JournaledTeacher(config.models, config.limits, run_dir / "teacher_calls.sqlite", roles)
     embedder = SentenceEmbedder(config.patterns.embedder)
     if roles:
         teacher.load()
         embedder.load()
-    return Services(
-        teacher=teacher,
-        embedder=embedder,
-        trainer=LocalTrainer(),
-        predictor=TransformersPredictor(config.student),
-    )
+    return Services(teacher=teacher, embedder=embedder, trainer=trainer, predictor=predictor)
+
+
+def _executor(config: RunConfig, run_dir: Path) -> tuple[Trainer, Predictor]:
+    """Who trains the student and lets it answer: this machine, or a Ray cluster."""
+    if config.executor == "local":
+        from pada_graph.executors.local import LocalTrainer
+        from pada_graph.student.inference import TransformersPredictor
+
+        return LocalTrainer(), TransformersPredictor(config.student)
+    from pada_graph.executors.ray.cluster import check_shared, connect
+    from pada_graph.executors.ray.predictor import RayPredictor
+    from pada_graph.executors.ray.trainer import RayTrainer, for_training
+
+    cluster = connect(config.ray)
+    check_shared(run_dir)
+    trainers = for_training(cluster, config.ray, config.student.training.batch_size)
+    predictor = RayPredictor(cluster, config.student)
+    return RayTrainer(trainers, predictor.release), predictor

@@ -196,7 +196,7 @@ def _seed_groups(runs: Mapping[int, FinishedRun], tasks: Mapping[str, int]) -> l
 
 def _trained(run: FinishedRun) -> str:
     """The configuration but for the seed and what has no effect on results."""
-    return json.dumps(run.config.model_dump(mode="json", exclude={"seed", "limits", "executor"}), sort_keys=True)
+    return json.dumps(run.config.model_dump(mode="json", exclude={"seed", "limits", "executor", "ray"}), sort_keys=True)
 
 
 def _correct(run: FinishedRun, iteration: int) -> list[float]:

@@ -1,1 +1,1 @@
-"""Where training runs: `local` is a child process of this one."""
+"""Where training runs: `local` is a child process of this one, `ray` a Ray cluster, which may be this machine."""

@@ -67,7 +67,7 @@ class LocalTrainer:
         with output.open("wb") as sink, job.log.open("rb") as log:
             log.seek(0, os.SEEK_END)
             child = subprocess.Popen(
-                [sys.executable, "-m", "pada_graph.student.worker", str(job_file), str(os.getpid())],
+                self._command(job_file),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=sink,
@@ -85,6 +85,9 @@ class LocalTrainer:
             raise _failure(child.returncode, report, output)
         manifest.check(job.adapter, job.model, job.lora)
 
+    def _command(self, job_file: Path) -> list[str]:
+        return [sys.executable, "-m", "pada_graph.student.worker", str(job_file), str(os.getpid())]
+
 
 def _environment() -> dict[str, str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # SFTTrainer refuses several without a launcher
@@ -101,6 +104,9 @@ def _follow(child: "subprocess.Popen[bytes]", log: BinaryIO, progress: Progress)
             ended = True
         except subprocess.TimeoutExpired:
             pass
+        if os.fstat(log.fileno()).st_size < log.tell():  # cut back: a lost worker's steps are taken again
+            log.seek(0, os.SEEK_END)
+            rest = b""
         *lines, rest = (rest + log.read()).split(b"\n")
         for line in lines:
             progress(json.loads(line))

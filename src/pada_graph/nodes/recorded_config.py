@@ -18,8 +18,8 @@ CONFIG = "resolved_config.json"
 def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> None:
     """Write the configuration of a new run, or check that a run goes on with the one it has.
 
-    What has had no effect yet may differ: everything before the data are written, limits, how a model is reached, and
-    a role that has not answered any call. With `look` nothing is written.
+    What has no effect may differ: everything before the data are written, limits, where students are trained and
+    asked, how a model is reached, and a role that has not answered any call. With `look` nothing is written.
 
     Raises:
         InputError: another value differs; names its key, the recorded value and the given one.
@@ -59,7 +59,7 @@ def _used_roles(directory: RunDir) -> Mapping[Role, Counts]:
 
 def _may_change(key: str, used: Mapping[Role, Counts]) -> bool:
     section, role, name, *_ = [*key.split("."), "", ""]
-    return section in ("limits", "unsafe_code_execution") or (
+    return section in ("limits", "executor", "ray", "unsafe_code_execution") or (
         section == "models" and (role not in used or name in TRANSPORT)
     )
 

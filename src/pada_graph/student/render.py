@@ -64,6 +64,11 @@ def training_row(tokenizer: Any, ends: Sequence[int], prompt: str, completion: s
     return {"input_ids": ids, "labels": [IGNORED] * len(start) + ids[len(start) :]}
 
 
+def blank_row(row: dict[str, list[int]]) -> dict[str, list[int]]:
+    """A row from which nothing is learned: one token, taken from `row`, without loss."""
+    return {"input_ids": row["input_ids"][:1], "labels": [IGNORED]}
+
+
 def render_hash(tokenizer: Any) -> str:
     """Sha256 of all that shapes a rendering: the template, its arguments, and a sample with its ids."""
     sample = prompt_text(tokenizer, MASKED_SAMPLE[0])

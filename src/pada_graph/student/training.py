@@ -3,6 +3,8 @@
 Plain Adam (AdamW without weight decay), learning rate linear to 0, no warm-up, one optimiser step per batch. The work
 happens in `<adapter>.tmp`, with a checkpoint after each epoch; the folder is renamed to `<adapter>` once it is whole.
 A checkpoint counts once its manifest says so: transformers writes into checkpoint-N in place, and trusts its name.
+Under a launcher that sets RANK and WORLD_SIZE (Ray Train, torchrun) several processes share each step, and the first
+of them alone writes: student/ranks.py.
 """
 
 import json
@@ -10,12 +12,13 @@ import math
 import os
 import shutil
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from pada_graph.errors import DivergedError, InputError
 from pada_graph.services import Progress, TrainJob
-from pada_graph.student import manifest, models, render
+from pada_graph.student import manifest, models, ranks, render
 
 CPU_TOKENS = 512  # computed at once on a CPU, see rows_together
 CHECKPOINTS = 2  # kept: the newest may turn out to be torn
@@ -34,14 +37,15 @@ def newest_checkpoint(job: TrainJob) -> tuple[int, Path] | None:
 
 
 def trim_log(log: Path, steps: int) -> None:
-    """Keep the first `steps` steps of a log, those that the checkpoint to resume from has seen."""
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps]
-    if kept != lines or not log.is_file():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        trimmed = log.with_name(f".{log.name}.tmp")
-        trimmed.write_text("".join(kept), encoding="utf-8")
-        trimmed.replace(log)
+    """Keep the first `steps` steps of a log, those that the checkpoint to resume from has seen.
+
+    In place: somebody may be reading it.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = takewhile(lambda line: line.endswith("\n") and json.loads(line)["step"] <= steps, lines)
+    os.truncate(log, len("".join(kept).encode()))
 
 
 def train(job: TrainJob, progress: Progress) -> None:
@@ -56,19 +60,28 @@ def train(job: TrainJob, progress: Progress) -> None:
         DivergedError: the loss or the gradient is no longer finite.
     """
     checkpoint = newest_checkpoint(job)
-    trim_log(job.log, checkpoint[0] if checkpoint else 0)
-    folder, inputs = work_dir(job), manifest.job_hash(job)
-    for found in folder.glob("checkpoint-*"):
-        if not manifest.matches(found, inputs):
-            shutil.rmtree(found)
-    folder.mkdir(parents=True, exist_ok=True)
+    if ranks.first():
+        _clear(job, checkpoint[0] if checkpoint else 0)
 
     base = models.resolve(job.model)
     tokenizer = models.load_tokenizer(base)
     rows = _rows(job, base, tokenizer)
     trainer = build_trainer(job, base, tokenizer, rows, progress)
+    ranks.check_together(trainer)
     trainer.train(resume_from_checkpoint=str(checkpoint[1]) if checkpoint else None)
-    _finish(job, trainer, tokenizer)
+    ranks.check_in_step(trainer.model)
+    if ranks.first():
+        _finish(job, trainer, tokenizer)
+
+
+def _clear(job: TrainJob, steps: int) -> None:
+    """Take away what an earlier process left after the checkpoint to resume from, `steps` steps in."""
+    trim_log(job.log, steps)
+    folder, inputs = work_dir(job), manifest.job_hash(job)
+    for found in folder.glob("checkpoint-*"):
+        if not manifest.matches(found, inputs):
+            shutil.rmtree(found)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def build_trainer(
@@ -89,7 +102,7 @@ def build_trainer(
     from trl import SFTConfig
 
     dtype = models.choose_dtype(job.dtype)
-    batch_size = job.training["batch_size"]
+    batch_size = ranks.share(job.training["batch_size"], ranks.world())
     limit = CPU_TOKENS if models.device() == "cpu" else None
     together = rows_together(batch_size, max(len(row["input_ids"]) for row in rows), limit, job.parts)
     arguments = SFTConfig(
@@ -104,7 +117,8 @@ def build_trainer(
         optim="adamw_torch",
         max_length=None,
         packing=False,
-        use_cpu=models.device() == "cpu",
+        use_cpu=models.device() == "cpu",  # or several workers train alone: ranks.check_together
+        ddp_find_unused_parameters=False,
         bf16=dtype == torch.bfloat16,
         fp16=False,
         gradient_checkpointing=False,
@@ -128,11 +142,14 @@ def build_trainer(
         bias="none",
         task_type="CAUSAL_LM",
     )
-    trainer_class = _trainer_class()
+    trainer_class, blanks = _trainer_class(), []
+    if ranks.world() > 1:
+        trainer_class = ranks.even(trainer_class, len(rows), job.training["batch_size"], job.seed)
+        blanks = [render.blank_row(rows[0])] * ranks.missing(len(rows), job.training["batch_size"])
     return trainer_class(
         model=base,
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(rows + blanks),
         processing_class=tokenizer,
         callbacks=[_log_callback(job, progress)],
         peft_config=adapter,
@@ -187,7 +204,7 @@ def _trainer_class() -> Any:
             total = cross_entropy(
                 logits.flatten(0, 1).float(), labels[:, scored].flatten(), ignore_index=render.IGNORED, reduction="sum"
             )
-            return total / num_items_in_batch
+            return total / num_items_in_batch * self.accelerator.num_processes  # whose gradients are averaged
 
     return CpuSFTTrainer
 
@@ -219,14 +236,17 @@ def _log_callback(job: TrainJob, progress: Progress) -> Any:
                 "rows_together": args.per_device_train_batch_size,
                 "seconds": round(time.monotonic() - self.began, 3),
             }
-            with job.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
-            progress(event)
+            if ranks.first():
+                with job.log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(event) + "\n")
+                progress(event)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             checkpoint = work_dir(job) / f"checkpoint-{state.global_step}"
-            manifest.write(checkpoint, inputs, {"step": state.global_step})
-            _sync_folder(checkpoint)
+            ranks.wait_for_all()  # each has a file of its own in there
+            if ranks.first():
+                manifest.write(checkpoint, inputs, {"step": state.global_step})
+                _sync_folder(checkpoint)
 
     return LogCallback()
 

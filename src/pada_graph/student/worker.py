@@ -34,8 +34,13 @@ def job_to_json(job: TrainJob) -> str:
 def main(arguments: list[str], report: IO[str]) -> int:
     """Train the job, write what went wrong to `report`, and return the exit status."""
     if len(arguments) > 1:
-        threading.Thread(target=_end_with, args=(int(arguments[1]),), daemon=True).start()
-    failure = _train(job_from_json(Path(arguments[0]).read_text(encoding="utf-8")))
+        end_with(int(arguments[1]))
+    failure = attempt(job_from_json(Path(arguments[0]).read_text(encoding="utf-8")))
+    return tell(failure, report)
+
+
+def tell(failure: dict[str, str] | None, report: IO[str]) -> int:
+    """Write a failure, if it is one, to `report`; returns the exit status."""
     if failure is None:
         return 0
     report.write(json.dumps(failure) + "\n")
@@ -43,7 +48,8 @@ def main(arguments: list[str], report: IO[str]) -> int:
     return 1
 
 
-def _train(job: TrainJob) -> dict[str, str] | None:
+def attempt(job: TrainJob) -> dict[str, str] | None:
+    """Train in this process; returns what went wrong, {"error", "kind"} as above, or None."""
     from pada_graph.student.training import train
 
     try:
@@ -87,13 +93,23 @@ def _refused_write(folder: Path) -> str | None:
     return None
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.3)
-    os._exit(143)
+def end_with(parent: int) -> None:
+    """Have this process end, from now on, when its parent has ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.3)
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def report_channel() -> IO[str]:
+    """What was stdout, for the report alone: what libraries print goes to stderr from here on."""
+    stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return stdout
 
 
 if __name__ == "__main__":
-    stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no report
-    sys.exit(main(sys.argv[1:], stdout))
+    sys.exit(main(sys.argv[1:], report_channel()))
