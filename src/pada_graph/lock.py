@@ -7,7 +7,6 @@ a directory that it made is removed if the start was refused.
 """
 
 import fcntl
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,18 @@ from pada_graph import stopping
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.rundir import RunDir
 
-ACCEPTED = "data/manifest.json"  # there once configuration and data were accepted; nothing is paid or trained before
+# All that a start writes before data and configuration are accepted. A directory with anything else in it is kept.
+_BEFORE_ACCEPTED = (
+    ".lock",
+    "config.yaml",
+    "resolved_config.json",
+    "environment.json",
+    "events.jsonl",
+    "heads.json",
+    "checkpoints.sqlite",
+    "checkpoints.sqlite-wal",
+    "checkpoints.sqlite-shm",
+)
 
 
 @dataclass
@@ -142,7 +152,7 @@ def _let_go(root: Path, held: _Held) -> None:
         try:
             held.close(root)
         finally:
-            if held.made and not (root / ACCEPTED).exists():
+            if held.made:
                 _remove(held.made)
             held.file.close()
             del _held[root]
@@ -150,7 +160,10 @@ def _let_go(root: Path, held: _Held) -> None:
 
 def _remove(made: list[Path]) -> None:
     """Take back a run directory that a refused start made, and the parents made for it that hold nothing else."""
-    shutil.rmtree(made[0], ignore_errors=True)
     with suppress(OSError):
-        for parent in made[1:]:
-            parent.rmdir()
+        if not {path.name for path in made[0].iterdir()} <= set(_BEFORE_ACCEPTED):
+            return
+        for name in _BEFORE_ACCEPTED:
+            (made[0] / name).unlink(missing_ok=True)
+        for directory in made:
+            directory.rmdir()

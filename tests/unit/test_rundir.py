@@ -1,6 +1,7 @@
 """The run directory: whole files or none, one process at a time."""
 
 import errno
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -81,6 +82,15 @@ def test_a_directory_made_for_a_start_that_was_not_accepted_is_taken_back_with_i
     with locked(tmp_path / "more/one"), locked(tmp_path / "more/two"):
         RunDir(tmp_path / "more/two").write_json("data/manifest.json", {})
     assert list((tmp_path / "more").iterdir()) == [tmp_path / "more/two"]
+
+
+def test_a_directory_made_for_a_start_is_kept_with_whatever_else_is_in_it(tmp_path):
+    for name in ("cells/one/metrics.json", "teacher_calls.sqlite", "table1.md"):
+        with locked(tmp_path / "new") as session:
+            (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "new" / name).write_text("worth something")
+        assert (tmp_path / "new" / name).read_text() == "worth something" and session
+        shutil.rmtree(tmp_path / "new")
 
 
 def test_a_directory_that_was_there_before_is_never_taken_back(tmp_path):
