@@ -38,7 +38,7 @@ class _Held:
     file: TextIO  # closing it lets the lock go
     session: UUID
     close: Callable[[Path], None]  # what the session opened there
-    made: list[Path]  # the directory and its parents as far as they were not there, innermost first
+    made: list[Path]  # the directory and its parents as far as it made them, innermost first
     stop: stopping.Stop = field(default_factory=stopping.Stop)
     working: int = 0
     ended: bool = False
@@ -56,7 +56,7 @@ def hold(root: Path, session: UUID, close: Callable[[Path], None] = lambda root:
     """
     with _guard:
         if (held := _held.get(_resolved(root))) is None:
-            made = [path for path in (_resolved(root), *_resolved(root).parents) if not path.exists()]
+            made = _missing(root)
             _held[root.resolve()] = _Held(_lock(root), session, close, made)
         elif held.session != session or held.ended:
             raise InputError(f"{root}: this process is already working on this run. Wait for it, or stop it first.")
@@ -134,6 +134,14 @@ def _lock(root: Path) -> TextIO:
         file.close()
         raise InputError(f"{root}: another process is working on this run. Wait for it, or stop it first.") from error
     return file
+
+
+def _missing(root: Path) -> list[Path]:
+    """What has to be made for a run directory: itself and its parents as far as they are not there, innermost first."""
+    try:
+        return [path for path in (root.resolve(), *root.resolve().parents) if not path.exists()]
+    except OSError as error:  # a name that is too long
+        raise _unusable(root, error) from error
 
 
 def _resolved(root: Path) -> Path:
