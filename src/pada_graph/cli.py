@@ -239,13 +239,15 @@ def _interrupted(number: int, _: Any) -> NoReturn:
     """SIGINT or SIGTERM: leave at once.
 
     An exception would wait for every teacher call and prediction in flight. Files are whole or absent, finished calls
-    are in the journal, and a training child ends with its parent.
+    are in the journal, and a training child ends with its parent, as Ray's processes do.
     """
     if sys.stdout.isatty():
         sys.stdout.write("\x1b[?25h\n")  # the live display hides the cursor
         sys.stdout.flush()
     word = "Interrupted" if number == signal.SIGINT else "Terminated"
     os.write(2, f"{word}{_what_stays()}\n".encode())
+    if cluster := sys.modules.get("pada_graph.executors.ray.cluster"):
+        cluster.kill()
     os._exit(128 + number)
 
 
