@@ -2,9 +2,9 @@
 
 Run it from the repository's root, with nothing else at work: python -m benchmarks.ray_scaling [MODEL ...]
 
-Each number is the least of REPEATS wall-clock times. The runs one after the other have all cores (the local executor
-in this process), those side by side one each; Ray's own start is told apart. Two workers train and answer what one
-does.
+Each number is the least of REPEATS wall-clock times, child processes and their imports included. The runs one after the
+other have all cores (the local executor in this process), those side by side one each; Ray's own start is told apart.
+Two workers train and answer what one does.
 """
 
 import json
@@ -31,8 +31,8 @@ from pada_graph.executors.ray.trainer import RayTrainer
 from pada_graph.services import TrainJob
 from pada_graph.tasks import get_task
 
-REPEATS = 2
-EPOCHS = {"builtin:tiny": 100, "builtin:smollm2-135m": 3}
+REPEATS = 1
+EPOCHS = {"builtin:tiny": 40, "builtin:smollm2-135m": 1}
 ROWS = 64  # of train
 
 
