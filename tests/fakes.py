@@ -88,7 +88,7 @@ class FakeTeacher:
             text = json.loads(prompt.partition("TEXT_TO_REPHRASE")[2].splitlines()[1])
             words = [f"In other words, of which {id_}{attempt} is one: {text}" for id_ in asked_ids(prompt)]
             return [{"sample_id": id_, "prompt": word} for id_, word in zip(asked_ids(prompt), words, strict=True)]
-        if prompt.startswith(("Please act as a teacher", "Please write a new training")):
+        if prompt.startswith(("Please act as a teacher", "Please write")):
             return [{"sample_id": id_, **new_problem(f"{item}/{attempt}/{id_}")} for id_ in asked_ids(prompt)]
         if prompt.startswith("Please answer"):
             sums = {q["sample_id"]: re.findall(r"\d+", q["question"])[-2:] for q in blocks[0]}

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -16,6 +17,7 @@ from pada_graph.methods import get_method, rounds, used_roles
 from pada_graph.methods.base import requested
 from pada_graph.methods.llms_as_instructors_contrastive import NEIGHBOURS
 from pada_graph.methods.pada_random_strategies import WEAKNESSES
+from pada_graph.nodes.run import Run
 from pada_graph.rundir import RunDir
 from tests.fakes import FakeEmbedder, FakePredictor, FakeTeacher, FakeTrainer, fake_services, sums_config, write_sums
 
@@ -158,18 +160,33 @@ def test_contrast_is_the_nearest_questions_that_the_student_has_right(tmp_path):
         assert not any(predictions[id_]["target"] in prompt for id_ in near)
 
 
-def test_llm2llm_writes_one_sample_a_call_from_wrong_train_rows_and_never_shows_the_wrong_answer(tmp_path):
-    ran = Ran(tmp_path, "llm2llm", predictor=FakePredictor(known=13, per_row=0.1))
-    for iteration in (1, 2):
-        path = f"iteration_{iteration - 1}/predictions_train.jsonl"
-        wrong = {p["id"]: p for p in ran.dir.read_jsonl(path) if not p["correct"]}
-        plans = ran.rows("plan", iteration)
-        seeds = Counter(plan["slots"][0]["seed_id"] for plan in plans)
-        assert len(plans) == 10 and seeds.keys() == wrong.keys()
-        assert max(seeds.values()) - min(seeds.values()) <= 1
-        for plan in plans:
-            prompt, failure = ran.prompt_of(plan), wrong[plan["slots"][0]["seed_id"]]
-            assert failure["target"] in prompt and "no idea" not in prompt
+@pytest.mark.parametrize(("known", "calls"), [(2, 10), (13, 5)])
+def test_llm2llm_shares_the_samples_among_wrong_train_rows_and_never_shows_the_wrong_answer(tmp_path, known, calls):
+    ran = Ran(tmp_path, "llm2llm", predictor=FakePredictor(known=known, per_row=0.1), generation__batch_size=2)
+    wrong = {p["id"]: p for p in ran.dir.read_jsonl("iteration_0/predictions_train.jsonl") if not p["correct"]}
+    plans = ran.rows("plan")
+    seeds = [slot["seed_id"] for plan in plans for slot in plan["slots"]]
+    assert len(plans) == calls and len(seeds) == 10 and set(seeds) <= set(wrong)
+    assert max(Counter(seeds).values()) == 10 // calls
+    for plan in plans:
+        prompt, failure = ran.prompt_of(plan), wrong[plan["slots"][0]["seed_id"]]
+        assert failure["target"] in prompt and "no idea" not in prompt
+        assert f"{len(plan['slots'])} in all and no two alike" in prompt
+
+
+def test_many_samples_of_one_wrong_row_are_asked_for_in_batches(tmp_path):
+    for name in ("llm2llm", "llms_as_instructors"):
+        ran = Ran(tmp_path / name, name, predictor=FakePredictor(known=17, per_row=0.1), iterations=1)
+        sizes = [len(plan["slots"]) for plan in ran.rows("plan")]
+        assert sum(sizes) == 10 and max(sizes) == 3  # generation.batch_size
+        assert ran.metrics["accounting"]["accepted"] == 10
+
+
+def test_a_rewording_is_compared_by_what_was_reworded(tmp_path):
+    """The choices, which AugGPT keeps, do not make a rewording a repetition; the same words do."""
+    row = {"id": "r", "question": "What is its name?", "choices": ["a", "b"], "answer": "A"}
+    run_ = SimpleNamespace(method=get_method("auggpt"), task=SimpleNamespace(reworded="question"))
+    assert Run.novelty(run_, row) == "What is its name?"
 
 
 def test_a_baselines_repetition_is_asked_for_again_and_told(tmp_path):

@@ -157,6 +157,24 @@ def test_what_was_taken_over_and_changed_before_the_cell_began_is_a_contradictio
     assert "the graph state is empty, but the run has iteration_0" in missing["missing"]
 
 
+def test_an_error_of_a_library_stops_its_cell_alone(config, tmp_path):
+    machine = Machine()
+    machine.broken["vanilla-n10"] = RuntimeError("CUDA out of memory")
+    result = table1(config, tmp_path / "out", machine, sizes=[10, 20])
+    (missing,) = result["missing"]
+    assert missing["missing"] == "RuntimeError: CUDA out of memory"
+    assert {row["size"] for row in result["rows"] if row["variant"] == "pada"} == {10, 20}
+
+
+def test_a_damaged_record_of_a_cell_counts_as_none(config, tmp_path):
+    table1(config, tmp_path / "out", Machine())
+    for record in (tmp_path / "out/cells").glob("*/cell.json"):
+        record.write_text(record.read_text()[:20])
+    again = Machine()
+    assert not table1(config, tmp_path / "out", again)["missing"]
+    assert again.trained == [] and again.calls == 0  # the runs themselves are finished
+
+
 def test_a_cell_that_fails_does_not_stop_the_others_and_is_alone_run_again(config, tmp_path):
     out, machine = tmp_path / "out", Machine()
     machine.broken["vanilla-n10"] = StoppedError("the provider was | away")

@@ -63,7 +63,9 @@ def test_counts_of_a_baselines_round():
     assert sizes("auggpt", 0) == [6] * 83 + [2]
     assert sizes("llms_as_instructors", 400) == [2] * 100 + [1] * 300
     assert sizes("llms_as_instructors", 900) == [1] * 500 and sizes("llms_as_instructors", 0) == []
-    assert sizes("llm2llm", 3) == [1] * 500 and sizes("vanilla_repeated", 0) == [10] * 50 and sizes("vanilla", 9) == []
+    assert sizes("llm2llm", 900) == [1] * 500 and sum(sizes("llm2llm", 3)) == 500 and max(sizes("llm2llm", 3)) == 10
+    assert sizes("llms_as_instructors", 3) == [10] * 16 + [7] + [10] * 16 + [7] + [10] * 16 + [6]
+    assert sizes("vanilla_repeated", 0) == [10] * 50 and sizes("vanilla", 9) == []
     config = RunConfig.model_validate({"method": "llms_as_instructors"})
     assert failures(config, 1) == 0 and wrong_rows(config, 1) == 1000 and most_batches(config) == 500
     assert wrong_rows(RunConfig.model_validate({"method": "auggpt"}), 1) == 0

@@ -133,7 +133,7 @@ _REPLIES: dict[str, Callable[[str], Any]] = {
     "Please generate synthetic data samples based on these": _generate_from_errors,
     "Please rephrase the following text": _reword,
     "Please act as a teacher": _practise,
-    "Please write a new training example": _model_on,
+    "Please write new training examples": _model_on,
     "Please evaluate the quality": lambda p: judge.rate(
         _block(p, "ORIGINAL-SYNTHETIC_PAIRS"), _block(p, "IMPROVEMENT_STRATEGIES")
     ),

@@ -23,6 +23,8 @@ REWORDINGS = 6  # of one row: 36 of 6 rows, 24 of 4 rows in the authors' data se
 class AugGpt(Method):
     """One call a row."""
 
+    rewords = True
+
     def sizes(self, config: RunConfig, strategies: int, wrong: int) -> list[tuple[Branch, int]]:
         """One batch a row."""
         return [("train", n) for n in parts(requested(config), REWORDINGS)]

@@ -34,6 +34,7 @@ class Method(ABC):
     pattern_analysis: ClassVar[bool] = False  # the Pattern Analysis Agent takes part
     quality_control: ClassVar[bool] = False  # a judge rates what was generated; else only faults are written anew
     repeats_rows: ClassVar[bool] = False  # its samples are train rows once more; nobody is asked
+    rewords: ClassVar[bool] = False  # its samples keep all but `Task.reworded` of their seeds, on purpose
     id_field: ClassVar[str] = "sample_id"  # of a generated object
     extra_examples: ClassVar[int] = 0  # train rows that a prompt shows beside the batch's own
     branch: ClassVar[Branch] = "train"  # of the batches without a strategy
@@ -92,6 +93,11 @@ def parts(count: int, size: int) -> list[int]:
 def evenly(count: int, shares: int) -> list[int]:
     """`count` items in so many shares, as equal as can be; the first ones have one more. None where nothing is left."""
     return [share for k in range(shares) if (share := count // shares + (k < count % shares))]
+
+
+def per_error(total: int, wrong: int, size: int) -> list[list[int]]:
+    """Batches of each wrong row where they share `total` samples evenly, at most `size` samples a batch."""
+    return [parts(count, size) for count in evenly(total, wrong)]
 
 
 def split(values: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:

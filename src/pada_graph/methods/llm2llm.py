@@ -2,19 +2,20 @@
 
 The generator sees the row with its right answer and writes one like it; the student's wrong answer is not shown. Only
 rows of D_train are augmented, never synthetic ones, and every round trains from the base model: both hold for all
-methods here. Repetitions are asked for again, by our guard's measure (near_duplicates.py) where the authors' is
-ROUGE-L > 0.95. There is no judge.
+methods here. Repetitions are found by our guard's measure (near_duplicates.py), where the authors' is ROUGE-L > 0.95.
+There is no judge.
 
-Here the wrong rows are gone through again and again until the round's number of samples is reached, so that budgets are
-equal; there a round has as many samples as the student has errors. There: temperature 1.0, ten rounds of full
-fine-tuning.
+Here the wrong rows share the round's samples evenly, so that budgets are equal; where they are fewer than the samples,
+a call writes up to B of them for one row. There a round has as many samples as the student has errors, the teacher is
+shown a worked example, a repetition is asked for again without limit, temperature is 1.0, and there are ten rounds of
+full fine-tuning.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pada_graph.config import RunConfig
-from pada_graph.methods.base import Method, Question, Start, requested
+from pada_graph.methods.base import Method, Question, Start, per_error, requested
 from pada_graph.prompts import render
 from pada_graph.state import Branch, Split, Strategy
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Llm2Llm(Method):
-    """One call a sample."""
+    """One call a wrong row, for one sample where errors are many."""
 
     needs_failures = True
     branch: ClassVar[Branch] = "error"
@@ -33,23 +34,24 @@ class Llm2Llm(Method):
         return ("train",)
 
     def sizes(self, config: RunConfig, strategies: int, wrong: int) -> list[tuple[Branch, int]]:
-        """One batch a sample."""
-        return [("error", 1)] * requested(config) if wrong else []
+        """One batch a wrong row, several where it has more than B samples."""
+        shares = per_error(requested(config), wrong, config.generation.batch_size)
+        return [("error", n) for sizes in shares for n in sizes]
 
     def starts(self, run: "Run", iteration: int, strategies: Sequence[Strategy]) -> list[Start]:
-        """The wrong rows in random order, again from the first when all had their turn."""
+        """The wrong rows in random order, each as often as it has samples."""
+        failed = list(run.train_errors(iteration))
         total = requested(run.config, len(run.rows.split("train")))
-        return [
-            (None, [seed])
-            for seed in run.sample(list(run.train_errors(iteration)), total, iteration, "seeds", "errors")
-        ]
+        shares = per_error(total, len(failed), run.config.generation.batch_size)
+        seeds = run.sample(failed, len(shares), iteration, "seeds", "errors")
+        return [(None, [seed] * n) for seed, sizes in zip(seeds, shares, strict=True) for n in sizes]
 
     def prompt_name(self, branch: Branch) -> str:
         """Our own words, to the same purpose as the authors'."""
         return "llm2llm"
 
     def prompt(self, run: "Run", question: Question) -> str:
-        """One sample like the seed."""
+        """Samples like the seed."""
         (seed,) = question.seeds.values()
         return render(
             self.prompt_name("error"),

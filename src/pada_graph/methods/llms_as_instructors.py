@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pada_graph.config import RunConfig
-from pada_graph.methods.base import Method, Question, Start, evenly, requested, split
+from pada_graph.methods.base import Method, Question, Start, per_error, requested
 from pada_graph.prompts import render
 from pada_graph.state import Branch, Split, Strategy
 
@@ -32,16 +32,17 @@ class LlmsAsInstructors(Method):
         return ("train",)
 
     def sizes(self, config: RunConfig, strategies: int, wrong: int) -> list[tuple[Branch, int]]:
-        """One batch a wrong row."""
-        return [("error", n) for n in evenly(requested(config), wrong)] if wrong else []
+        """One batch a wrong row, several where it has more than B samples."""
+        shares = per_error(requested(config), wrong, config.generation.batch_size)
+        return [("error", n) for sizes in shares for n in sizes]
 
     def starts(self, run: "Run", iteration: int, strategies: Sequence[Strategy]) -> list[Start]:
         """The wrong rows in random order, each as often as it has samples."""
         failed = list(run.train_errors(iteration))
-        sizes = evenly(requested(run.config, len(run.rows.split("train"))), len(failed))
-        seeds = run.sample(failed, len(sizes), iteration, "seeds", "errors")
-        repeated = [seed for seed, size in zip(seeds, sizes, strict=True) for _ in range(size)]
-        return [(None, part) for part in split(repeated, sizes)]
+        total = requested(run.config, len(run.rows.split("train")))
+        shares = per_error(total, len(failed), run.config.generation.batch_size)
+        seeds = run.sample(failed, len(shares), iteration, "seeds", "errors")
+        return [(None, [seed] * n) for seed, sizes in zip(seeds, shares, strict=True) for n in sizes]
 
     def prompt_name(self, branch: Branch) -> str:
         """Our own words, to the same purpose as the authors'."""

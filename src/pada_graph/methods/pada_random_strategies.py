@@ -2,7 +2,8 @@
 
 Instead of patterns found in failures, weaknesses that any student might have are drawn at random, as many as PaDA-Agent
 may have clusters; the analyst drafts a strategy against each with the same prompt (Figure 4). All else is PaDA-Agent,
-train errors and quality control included. What PaDA-Agent gains over this is due to looking at failures.
+train errors and quality control included. What PaDA-Agent gains over this is due to looking at failures, and to having
+as many strategies as there are clusters: their number is drawn here.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A control, not in the paper: vanilla fine-tuning with as many optimiser steps as the methods that add samples.
+"""A control, not in the paper: vanilla fine-tuning with at least as many optimiser steps as methods that add samples.
 
 Each round adds train rows once more, drawn at random, where the others add synthetic ones. What a method gains over
 this is not due to longer training.

@@ -41,6 +41,7 @@ def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
         return state["drafts"]
     iteration = state["plan"]["iteration"]
     questions = {d["sample_id"]: run.rows.question(d["row"]) for d in state["drafts"] if d["row"] is not None}
+    new = {d["sample_id"]: run.novelty(d["row"]) for d in state["drafts"] if d["row"] is not None}
     hits = dict(zip(questions, run.guard.check(list(questions.values())), strict=True))
     for draft in state["drafts"]:  # a new question may still come with a held-out answer
         if draft["row"] is not None and (
@@ -49,7 +50,7 @@ def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
             hits[draft["sample_id"]] = Hit("ngram", id_, 1.0)
     known, train = run.known(iteration), run.rows.train
     batch = NearDuplicates(
-        (d["sample_id"], run.rows.question(d["row"])) for d in state.get("kept", []) if d["row"] is not None
+        (d["sample_id"], run.novelty(d["row"])) for d in state.get("kept", []) if d["row"] is not None
     )
     screened: list[Draft] = []
     overlaps: list[Overlap] = []
@@ -64,15 +65,15 @@ def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
         id_ = draft["sample_id"]
         if id_ not in questions:
             screened.append(draft)
-        elif match := known.find(questions[id_]):
+        elif match := known.find(new[id_]):
             kind: Kind = "accepted" if match.id not in train else "seed" if match.id == draft["seed_id"] else "train"
             screened.append(drop(draft, kind, match.id, match.similarity))
         elif hit := hits[id_]:
             screened.append(drop(draft, hit.kind, hit.id, hit.similarity))
-        elif match := batch.find(questions[id_]):
+        elif match := batch.find(new[id_]):
             screened.append(drop(draft, "round", match.id, match.similarity))
         else:
-            batch.add(id_, questions[id_])
+            batch.add(id_, new[id_])
             screened.append(draft)
     run.dir.write_jsonl(_file(run, iteration, f"{state['plan']['batch_id']}-{state['attempt']}"), overlaps)
     return screened
@@ -104,7 +105,7 @@ def close_round(
     known, fresh = run.known(iteration), NearDuplicates()
     late: list[Overlap] = []
     for sample in samples:
-        question = run.rows.question(sample["row"])
+        question = run.novelty(sample["row"])
         if match := known.find(question) or fresh.find(question):  # what is known already was stopped in its batch
             attempt = sample["attempts"] - 1
             late.append(_overlap(iteration, sample["id"], attempt, "round", match.id, match.similarity))

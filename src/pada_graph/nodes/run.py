@@ -111,8 +111,8 @@ class Rows:
     def _text(self, row: Row) -> str:
         return f"{self._task.prompt(row)}\n{self._task.target(row)}"
 
-    def known(self, accepted: Sequence[str]) -> NearDuplicates:
-        """Index of the questions of D_train and of the samples in the files `accepted`, made once for their contents.
+    def known(self, accepted: Sequence[str], text: Callable[[Row], str]) -> NearDuplicates:
+        """Index of a text of D_train's rows and of the samples in the files `accepted`, made once for their contents.
 
         The newest one is kept. Its texts are not to be added to.
         """
@@ -121,7 +121,7 @@ class Rows:
             if key not in self._known:
                 samples: list[Sample] = [sample for name in accepted for sample in self._dir.read_jsonl(name)]
                 rows = [*self.split("train"), *(sample["row"] for sample in samples)]
-                self._known = {key: NearDuplicates((row["id"], self.question(row)) for row in rows)}
+                self._known = {key: NearDuplicates((row["id"], text(row)) for row in rows)}
             return self._known[key]
 
     def wrong_answers(self, predictions: str) -> dict[str, str]:
@@ -176,7 +176,11 @@ class Run:
 
     def known(self, iteration: int) -> NearDuplicates:
         """Index of what the student was trained on before this round: D_train and the samples of earlier rounds."""
-        return self.rows.known(self._accepted(iteration - 1))
+        return self.rows.known(self._accepted(iteration - 1), self.novelty)
+
+    def novelty(self, row: Row) -> str:
+        """What has to be new in a sample: its question; where samples are rewordings, what was reworded."""
+        return str(row[self.task.reworded]) if self.method.rewords else self.rows.question(row)
 
     @property
     def method(self) -> Method:

@@ -184,7 +184,7 @@ def _details(result: Result, rows: Sequence[Row]) -> Iterator[Block]:
     gains = result["table"] == "table1"
     yield Block(
         f"{where}: what a run costs",
-        ["", "accepted", "calls", "tokens", "dollars", *["$ per point", "calls per point"] * gains],
+        ["", "accepted, all seeds", "calls", "tokens", "dollars", *["$ per point", "calls per point"] * gains],
         [
             [
                 variant,

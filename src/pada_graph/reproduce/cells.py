@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.config import RunConfig
+from pada_graph.errors import InputError
+from pada_graph.methods import used_roles
 from pada_graph.nodes.recorded_config import redacted
+from pada_graph.prompts import PROMPTS
 from pada_graph.rundir import RunDir
 from pada_graph.teacher.models import TRANSPORT
 
@@ -29,10 +32,12 @@ class Cell:
 
     @cached_property
     def inputs(self) -> str:
-        """Sha256 of everything that decides the results: rows, and the configuration without what decides nothing."""
+        """Sha256 of what decides the results: rows, prompts, and the configuration without what decides nothing."""
         raw = redacted(self.config.model_dump(mode="json", exclude=set(_NO_EFFECT)))
         models = {role: _without_transport(model) for role, model in raw["models"].items()}
-        return _sha256({"rows": self.rows, "config": {**raw, "models": models}})
+        texts = sorted(PROMPTS.glob("*.txt")) if used_roles(self.config) else []
+        prompts = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in texts}
+        return _sha256({"rows": self.rows, "config": {**raw, "models": models}, "prompts": prompts})
 
     @cached_property
     def shared(self) -> str:
@@ -70,8 +75,12 @@ def finished_with(out: Path, shared: str) -> Iterator[Path]:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    found: dict[str, Any] = RunDir(record.parent).read_json(record.name)
-    return found
+    """What a finished cell left; nothing if the record is damaged, so that the cell counts as unfinished."""
+    try:
+        found = RunDir(record.parent).read_json(record.name)
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _without_transport(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Run the cells that are missing: one after the other here, or side by side on Ray; a failure stops its cell alone."""
 
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -113,12 +114,15 @@ def _outcomes(
     for cell in todo:
         started, failure = time.monotonic(), None
         log(f"{names.index(cell.name) + 1} of {len(names)}  {cell.name}  begins")
-        made = services(cell.config, cell.place(root)) if services else None
         try:
+            made = services(cell.config, cell.place(root)) if services else None
             _take_over(cell, root, made, log)
             run(cell.config, cell.place(root), services=made, watch=watch)
         except PadaError as error:
             failure = one_line(str(error))
+        except Exception as error:  # of any library: the other cells go on
+            failure = one_line(f"{type(error).__name__}: {error}")
+            log(traceback.format_exc())
         yield _ended(cell, root, failure, time.monotonic() - started, log)
 
 
