@@ -15,6 +15,6 @@ def test_one_index_of_known_questions_is_kept_whatever_the_number_of_rounds(tmp_
     for number in range(3):
         files.append(f"accepted-{number}.jsonl")
         directory.write_jsonl(files[-1], [])
-        newest = rows.known(files)
-        assert rows.known(files) is newest
+        newest = rows.known(files, rows.question)
+        assert rows.known(files, rows.question) is newest
     assert list(rows._known.values()) == [newest]
