@@ -80,6 +80,35 @@ class Method(ABC):
         return run.task.variant(fields, seed)
 
 
+class FromTrainErrors(Method):
+    """Starts from the train rows that the student has wrong, which share the round's samples evenly.
+
+    A row with more than B samples has several batches; of more rows than samples a random part gets one each.
+    """
+
+    needs_failures = True
+    branch: ClassVar[Branch] = "error"
+
+    def learns_from(self, config: RunConfig) -> tuple[Split, ...]:
+        """Train errors."""
+        return ("train",)
+
+    def sizes(self, config: RunConfig, strategies: int, wrong: int) -> list[tuple[Branch, int]]:
+        """The batches of one wrong row after the other."""
+        return [("error", n) for sizes in self._shares(config, requested(config), wrong) for n in sizes]
+
+    def starts(self, run: "Run", iteration: int, strategies: Sequence[Strategy]) -> list[Start]:
+        """The wrong rows in random order, each as often as it has samples."""
+        failed = list(run.train_errors(iteration))
+        shares = self._shares(run.config, requested(run.config, len(run.rows.split("train"))), len(failed))
+        seeds = run.sample(failed, len(shares), iteration, "seeds", "errors")
+        return [(None, [seed] * n) for seed, sizes in zip(seeds, shares, strict=True) for n in sizes]
+
+    def _shares(self, config: RunConfig, total: int, wrong: int) -> list[list[int]]:
+        """The sizes of each row's batches."""
+        return [parts(count, config.generation.batch_size) for count in evenly(total, wrong)]
+
+
 def requested(config: RunConfig, train_rows: int | None = None) -> int:
     """Synthetic samples that every method asks for in a round (3.2); by default for `data.train_size` rows."""
     return round(config.generation.ratio * (config.data.train_size if train_rows is None else train_rows))
@@ -93,11 +122,6 @@ def parts(count: int, size: int) -> list[int]:
 def evenly(count: int, shares: int) -> list[int]:
     """`count` items in so many shares, as equal as can be; the first ones have one more. None where nothing is left."""
     return [share for k in range(shares) if (share := count // shares + (k < count % shares))]
-
-
-def per_error(total: int, wrong: int, size: int) -> list[list[int]]:
-    """Batches of each wrong row where they share `total` samples evenly, at most `size` samples a batch."""
-    return [parts(count, size) for count in evenly(total, wrong)]
 
 
 def split(values: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:

@@ -11,40 +11,18 @@ shown a worked example, a repetition is asked for again without limit, temperatu
 full fine-tuning.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from pada_graph.config import RunConfig
-from pada_graph.methods.base import Method, Question, Start, per_error, requested
+from pada_graph.methods.base import FromTrainErrors, Question
 from pada_graph.prompts import render
-from pada_graph.state import Branch, Split, Strategy
+from pada_graph.state import Branch
 
 if TYPE_CHECKING:
     from pada_graph.nodes.run import Run
 
 
-class Llm2Llm(Method):
+class Llm2Llm(FromTrainErrors):
     """One call a wrong row, for one sample where errors are many."""
-
-    needs_failures = True
-    branch: ClassVar[Branch] = "error"
-
-    def learns_from(self, config: RunConfig) -> tuple[Split, ...]:
-        """Train errors."""
-        return ("train",)
-
-    def sizes(self, config: RunConfig, strategies: int, wrong: int) -> list[tuple[Branch, int]]:
-        """One batch a wrong row, several where it has more than B samples."""
-        shares = per_error(requested(config), wrong, config.generation.batch_size)
-        return [("error", n) for sizes in shares for n in sizes]
-
-    def starts(self, run: "Run", iteration: int, strategies: Sequence[Strategy]) -> list[Start]:
-        """The wrong rows in random order, each as often as it has samples."""
-        failed = list(run.train_errors(iteration))
-        total = requested(run.config, len(run.rows.split("train")))
-        shares = per_error(total, len(failed), run.config.generation.batch_size)
-        seeds = run.sample(failed, len(shares), iteration, "seeds", "errors")
-        return [(None, [seed] * n) for seed, sizes in zip(seeds, shares, strict=True) for n in sizes]
 
     def prompt_name(self, branch: Branch) -> str:
         """Our own words, to the same purpose as the authors'."""
