@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pada_graph.config import RunConfig
-from pada_graph.methods.base import Method, Question, Start, parts, requested, split
+from pada_graph.methods.base import Generating, Question, Start, parts, requested, split
 from pada_graph.prompts import render
 from pada_graph.state import Branch, Row, Strategy
 from pada_graph.tasks.base import text_field
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REWORDINGS = 6  # of one row: 36 of 6 rows, 24 of 4 rows in the authors' data sets
 
 
-class AugGpt(Method):
+class AugGpt(Generating):
     """One call a row."""
 
     rewords = True

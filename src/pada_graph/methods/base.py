@@ -33,10 +33,6 @@ class Method(ABC):
     needs_failures: ClassVar[bool] = False  # a round without any in `learns_from` is not begun
     pattern_analysis: ClassVar[bool] = False  # the Pattern Analysis Agent takes part
     quality_control: ClassVar[bool] = False  # a judge rates what was generated; else only faults are written anew
-    repeats_rows: ClassVar[bool] = False  # its samples are train rows once more; nobody is asked
-    rewords: ClassVar[bool] = False  # its samples keep all but `Task.reworded` of their seeds, on purpose
-    id_field: ClassVar[str] = "sample_id"  # of a generated object
-    extra_examples: ClassVar[int] = 0  # train rows that a prompt shows beside the batch's own
     branch: ClassVar[Branch] = "train"  # of the batches without a strategy
 
     def learns_from(self, config: RunConfig) -> tuple[Split, ...]:
@@ -45,7 +41,7 @@ class Method(ABC):
 
     def roles(self, config: RunConfig) -> tuple[Role, ...]:
         """The teacher's roles that a round may ask."""
-        return ("generator",) if self.augments and not self.repeats_rows else ()
+        return ()
 
     def patterns(self, run: "Run", iteration: int) -> list[Pattern]:
         """Patterns that strategies are drafted for without any analysis."""
@@ -63,13 +59,25 @@ class Method(ABC):
     def starts(self, run: "Run", iteration: int, strategies: Sequence[Strategy]) -> list[Start]:
         """The batches of a round, in the order of `sizes`."""
 
+
+class Generating(Method):
+    """A method whose samples a generator writes; others repeat train rows, and nobody is asked."""
+
+    rewords: ClassVar[bool] = False  # its samples keep all but `Task.reworded` of their seeds, on purpose
+    id_field: ClassVar[str] = "sample_id"  # of a generated object
+    extra_examples: ClassVar[int] = 0  # train rows that a prompt shows beside the batch's own
+
+    def roles(self, config: RunConfig) -> tuple[Role, ...]:
+        """The generator."""
+        return ("generator",)
+
+    @abstractmethod
     def prompt_name(self, branch: Branch) -> str:
         """The file of prompts/ that the generator is asked with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prompt(self, run: "Run", question: Question) -> str:
         """The generator's prompt."""
-        raise NotImplementedError
 
     def row(self, run: "Run", fields: Mapping[str, Any], seed: Row) -> Row:
         """Make a row (without "id") from what the generator wrote.
@@ -80,7 +88,7 @@ class Method(ABC):
         return run.task.variant(fields, seed)
 
 
-class FromTrainErrors(Method):
+class FromTrainErrors(Generating):
     """Starts from the train rows that the student has wrong, which share the round's samples evenly.
 
     A row with more than B samples has several batches; of more rows than samples a random part gets one each.

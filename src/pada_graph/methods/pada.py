@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pada_graph.config import Role, RunConfig
-from pada_graph.methods.base import Method, Question, Start, evenly, parts, requested, split
+from pada_graph.methods.base import Generating, Question, Start, evenly, parts, requested, split
 from pada_graph.prompts import render
 from pada_graph.state import Branch, Seed, Split, Strategy
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pada_graph.nodes.run import Run
 
 
-class Pada(Method):
+class Pada(Generating):
     """Both branches, each of which can be switched off, as can quality control (Table 2)."""
 
     needs_failures = True

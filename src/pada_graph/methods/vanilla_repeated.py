@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 class VanillaRepeated(Method):
     """Repeats rows; asks nobody."""
 
-    repeats_rows = True
-
     def sizes(self, config: RunConfig, strategies: int, wrong: int) -> list[tuple[Branch, int]]:
         """Batches of B rows."""
         return [("train", n) for n in parts(requested(config), config.generation.batch_size)]

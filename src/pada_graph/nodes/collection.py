@@ -25,8 +25,7 @@ def collect_batches(state: PadaState, run: Run) -> PadaState:
         check_batch(plan, file)
     samples: list[Sample] = [sample for file in files for sample in file["accepted"]]
     patterns = [pattern["pattern_id"] for pattern in state.get("patterns", []) if pattern["iteration"] == iteration]
-    compared = [] if run.method.repeats_rows else samples
-    late = close_round(iteration, [file["outcome"] for file in files], patterns, compared, run)
+    late = close_round(iteration, [file["outcome"] for file in files], patterns, samples, run)
     closed = [_without(late, file) for file in files]
     accepted = [sample for sample in samples if sample["id"] not in late]
     rejected = [entry for file in files for entry in file["rejected"]]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pada_graph.accounting import check_requested
-from pada_graph.methods.base import Question, Start, requested
+from pada_graph.methods.base import Generating, Question, Start, requested
 from pada_graph.nodes.collection import read_plans
 from pada_graph.nodes.run import Run
 from pada_graph.state import (
@@ -104,13 +104,14 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
     seeds = state.get("seeds") or training_seeds(plan, run)
     by_id = {seed["id"]: seed for seed in seeds}
     slots = {example_id(slot["sample_id"]): slot for slot in plan["slots"] if slot["sample_id"] in asked_for(state)}
-    if run.method.repeats_rows:
-        repeated = [_draft(run, slot, by_id[slot["seed_id"]], attempt) for slot in slots.values()]
+    method = run.method
+    if not isinstance(method, Generating):
+        repeated = [_repeated(slot, by_id[slot["seed_id"]], attempt) for slot in slots.values()]
         return {"seeds": seeds, "attempt": attempt, "drafts": repeated, "refused": []}
 
     def prompt(ids: Sequence[str]) -> str:
         some = {id_: slots[id_] for id_ in ids}
-        return run.method.prompt(run, Question(plan, state["strategy"], some, by_id, state.get("feedback", "")))
+        return method.prompt(run, Question(plan, state["strategy"], some, by_id, state.get("feedback", "")))
 
     answer = ask_items(
         run.services.teacher,
@@ -120,33 +121,38 @@ def generate_batch(state: BatchState, run: Run) -> BatchUpdate:
         ids=list(slots),
         prompt=prompt,
         schema=SampleReply,
-        id_field=run.method.id_field,
+        id_field=method.id_field,
         reasks=0,
     )
-    drafts = [_draft(run, slot, by_id[slot["seed_id"]], attempt, answer, id_) for id_, slot in slots.items()]
+    drafts = [_written(run, method, answer, id_, slot, by_id[slot["seed_id"]], attempt) for id_, slot in slots.items()]
     refused = [*state.get("refused", []), *(slots[id_]["sample_id"] for id_ in slots if id_ in answer.refused)]
     return {"seeds": seeds, "attempt": attempt, "drafts": drafts, "refused": refused}
 
 
-def _draft(
-    run: Run, slot: Slot, seed: Seed, attempt: int, answer: Items[SampleReply] | None = None, id_: str = ""
-) -> Draft:
-    """The sample that the generator wrote for a slot, or why there is none; without an answer the train row itself."""
-    draft: Draft = {
+def _repeated(slot: Slot, seed: Seed, attempt: int) -> Draft:
+    """The train row itself, as a sample."""
+    return {
         "sample_id": slot["sample_id"],
         "seed_id": slot["seed_id"],
-        "row": None,
-        "fault": answer.problems.get(id_) if answer else None,
-        "fate": "failed",
+        "row": {**seed["row"], "id": slot["sample_id"]},
+        "fault": None,
+        "fate": "ok",
         "attempt": attempt,
-        "prompt_sha256": answer.prompts[id_] if answer else "",
+        "prompt_sha256": "",
         "overlap": None,
     }
-    if answer and id_ not in answer.found:
+
+
+def _written(
+    run: Run, method: Generating, answer: Items[SampleReply], id_: str, slot: Slot, seed: Seed, attempt: int
+) -> Draft:
+    """The sample that the generator wrote for a slot, or why there is none."""
+    draft = _repeated(slot, seed, attempt)
+    draft |= {"row": None, "fault": answer.problems.get(id_), "fate": "failed", "prompt_sha256": answer.prompts[id_]}
+    if id_ not in answer.found:
         return draft
     try:
-        fields = _fields(answer.found[id_], run.method.id_field) if answer else None
-        row = seed["row"] if fields is None else run.method.row(run, fields, seed["row"])
+        row = method.row(run, _fields(answer.found[id_], method.id_field), seed["row"])
     except ValueError as error:
         return {**draft, "fault": str(error)}
     return {**draft, "row": {**row, "id": slot["sample_id"]}, "fate": "ok"}

@@ -10,6 +10,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from pada_graph.leakage import Hit
+from pada_graph.methods.base import Generating
 from pada_graph.near_duplicates import NearDuplicates
 from pada_graph.nodes.run import Run
 from pada_graph.state import BatchOutcome, BatchState, Draft, Sample
@@ -37,7 +38,7 @@ class Overlap(TypedDict):
 
 def screen_drafts(state: BatchState, run: Run) -> list[Draft]:
     """Mark the drafts that repeat training data or one another, or that give a validation or test row away."""
-    if run.method.repeats_rows:
+    if not isinstance(run.method, Generating):
         return state["drafts"]
     iteration = state["plan"]["iteration"]
     questions = {d["sample_id"]: run.rows.question(d["row"]) for d in state["drafts"] if d["row"] is not None}
@@ -102,6 +103,15 @@ def close_round(
     Returns:
         Ids of the `samples` that repeat training data or an earlier one of them.
     """
+    late = _late_repetitions(iteration, samples, run) if isinstance(run.method, Generating) else []
+    names = [f"{o['batch_id']}-{attempt}" for o in outcomes for attempt in range(o["attempts"])]
+    files = [_file(run, iteration, name) for name in (*pattern_ids, *names)]
+    found = [line for file in files if run.dir.path(file).exists() for line in run.dir.read_jsonl(file)]
+    run.dir.write_jsonl(f"{run.dir.iteration(iteration)}/overlaps.jsonl", [*found, *late])
+    return {overlap["id"] for overlap in late}
+
+
+def _late_repetitions(iteration: int, samples: Iterable[Sample], run: Run) -> list[Overlap]:
     known, fresh = run.known(iteration), NearDuplicates()
     late: list[Overlap] = []
     for sample in samples:
@@ -111,11 +121,7 @@ def close_round(
             late.append(_overlap(iteration, sample["id"], attempt, "round", match.id, match.similarity))
         else:
             fresh.add(sample["id"], question)
-    names = [f"{o['batch_id']}-{attempt}" for o in outcomes for attempt in range(o["attempts"])]
-    files = [_file(run, iteration, name) for name in (*pattern_ids, *names)]
-    found = [line for file in files if run.dir.path(file).exists() for line in run.dir.read_jsonl(file)]
-    run.dir.write_jsonl(f"{run.dir.iteration(iteration)}/overlaps.jsonl", [*found, *late])
-    return {overlap["id"] for overlap in late}
+    return late
 
 
 def _file(run: Run, iteration: int, name: str) -> str:

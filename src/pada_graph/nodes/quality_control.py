@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pada_graph.accounting import check_identity, check_ids, count_fates
+from pada_graph.methods.base import Generating
 from pada_graph.methods.pada import strategy_text
 from pada_graph.nodes.collection import batch_file, check_batch
 from pada_graph.nodes.data_generation import asked_for, example_id
@@ -275,7 +276,7 @@ def _sample(state: BatchState, run: Run, draft: Draft, review: Review | None) ->
         "pattern_id": strategy["pattern_id"] if strategy else None,
         "seed_id": draft["seed_id"],
         "batch_id": plan["batch_id"],
-        "generator": "" if run.method.repeats_rows else run.config.models.generator.model,
+        "generator": run.config.models.generator.model if isinstance(run.method, Generating) else "",
         "prompt_sha256": draft["prompt_sha256"],
         "attempts": draft["attempt"] + 1,
         "scores": _scores(state["history"][: draft["attempt"] + 1]),

@@ -17,7 +17,7 @@ from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
 from pada_graph.leakage import LONGEST, SHORTEST, Embed, LeakageGuard, OverlapIndex
 from pada_graph.methods import get_method
-from pada_graph.methods.base import Method
+from pada_graph.methods.base import Generating, Method
 from pada_graph.near_duplicates import NearDuplicates, Template
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
@@ -180,7 +180,8 @@ class Run:
 
     def novelty(self, row: Row) -> str:
         """What has to be new in a sample: its question; where samples are rewordings, what was reworded."""
-        return str(row[self.task.reworded]) if self.method.rewords else self.rows.question(row)
+        rewords = isinstance(self.method, Generating) and self.method.rewords
+        return str(row[self.task.reworded]) if rewords else self.rows.question(row)
 
     @property
     def method(self) -> Method:

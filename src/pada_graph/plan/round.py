@@ -12,7 +12,7 @@ from statistics import fmean
 
 from pada_graph.config import ROLES, Role, RunConfig
 from pada_graph.methods import get_method
-from pada_graph.methods.base import parts
+from pada_graph.methods.base import Generating, parts
 from pada_graph.plan.calls import REASKS, failures, most_replies, wrong_rows
 from pada_graph.plan.texts import BYTES_PER_TOKEN, Measure, Texts
 from pada_graph.teacher.budget import CHAT_FRAME, reply_bound
@@ -145,7 +145,9 @@ def _round(config: RunConfig, texts: Texts, a: Assumptions, strategies: int, wro
     drafted = question("analyst", "strategy_drafting", 0, tokens(a.overhead) + pattern, usual.strategy, 1)
     cost["analyst"] += (named + drafted if failed else drafted).times(strategies)
     example, asked = (tokens(a.measure(sizes) + a.overhead) for sizes in (texts.example, texts.question))
-    for branch, n in method.sizes(config, strategies, wrong) if "generator" in method.roles(config) else []:
+    if not isinstance(method, Generating):
+        return cost
+    for branch, n in method.sizes(config, strategies, wrong):
         told = strategy if branch == "pattern" else 0.0
         wrongly = n * answer if branch == "error" else 0.0
         shown = n + method.extra_examples
