@@ -2,7 +2,7 @@
 
 Run it from the repository's root, with nothing else at work: python -m benchmarks.ray_scaling [MODEL ...]
 
-Each number is the least of REPEATS wall-clock times, child processes and their imports included. The runs one after the
+Each number is the wall-clock time of one try, child processes and their imports included. The runs one after the
 other have all cores (the local executor in this process), those side by side one each; Ray's own start is told apart.
 Two workers train and answer what one does.
 """
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -28,23 +29,19 @@ from pada_graph.executors.ray import run_side_by_side
 from pada_graph.executors.ray.cluster import Cluster, connect
 from pada_graph.executors.ray.predictor import RayPredictor
 from pada_graph.executors.ray.trainer import RayTrainer
-from pada_graph.services import TrainJob
+from pada_graph.services import Trainer, TrainJob
 from pada_graph.tasks import get_task
 
-REPEATS = 1
 EPOCHS = {"builtin:tiny": 40, "builtin:smollm2-135m": 1}
 ROWS = 64  # of train
 
 
 def timed(work: Callable[[Path], object]) -> float:
-    """Least seconds of `work` in a fresh folder."""
-    seconds = []
-    for _ in range(REPEATS):
-        with tempfile.TemporaryDirectory() as folder:
-            began = time.monotonic()
-            work(Path(folder))
-            seconds.append(time.monotonic() - began)
-    return min(seconds)
+    """Seconds of `work` in a fresh folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        work(Path(folder))
+        return time.monotonic() - began
 
 
 def grid_cell(model: str, seed: int, **settings: object) -> RunConfig:
@@ -80,6 +77,11 @@ def training_job(model: str, folder: Path) -> TrainJob:
     return TrainJob(model, "float32", path, folder / "adapter", folder / "log.jsonl", lora, training, seed=0)
 
 
+def train(trainer: Trainer, model: str, folder: Path) -> None:
+    """One training."""
+    trainer.train(training_job(model, folder), lambda event: None)
+
+
 def predict(model: str, cluster: Cluster, prompts: list[str]) -> float:
     """Seconds for all prompts, the workers being up and the model loaded."""
     predictor = RayPredictor(cluster, Student(model=model, dtype="float32"))
@@ -104,26 +106,22 @@ def main() -> None:
     for model in sys.argv[1:] or list(EPOCHS):
         rows = {
             "two runs: one after the other, side by side": (
-                timed(lambda folder, model=model: one_after_the_other(model, folder)),  # type: ignore[misc]
-                timed(lambda folder, model=model: side_by_side(model, folder)),  # type: ignore[misc]
+                timed(partial(one_after_the_other, model)),
+                timed(partial(side_by_side, model)),
             ),
             f"one evaluation, {len(prompts)} prompts: 1 worker, 2 workers": (
                 predict(model, replace(one, cpus=two.cpus), prompts),
                 predict(model, two, prompts),
             ),
             "one training: local, 2 workers": (
-                timed(lambda folder, model=model: LocalTrainer().train(training_job(model, folder), print_nothing)),  # type: ignore[misc]
-                timed(lambda folder, model=model: RayTrainer(two).train(training_job(model, folder), print_nothing)),  # type: ignore[misc]
+                timed(partial(train, LocalTrainer(), model)),
+                timed(partial(train, RayTrainer(two), model)),
             ),
         }
         for work, (first, second) in rows.items():
             table.add_row(model, work, f"{first:.1f}", f"{second:.1f}", f"{first / second:.2f}")
     console.print(table)
     console.print(f"load average at the end {os.getloadavg()[0]:.2f}")
-
-
-def print_nothing(event: dict[str, object]) -> None:
-    """Take a progress event."""
 
 
 if __name__ == "__main__":

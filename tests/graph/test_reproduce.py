@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -270,7 +269,6 @@ def test_two_at_once_are_refused(config, tmp_path):
         table1(config, tmp_path / "out", Machine())
 
 
-@pytest.mark.skipif("ray" not in get_args(RunConfig.model_fields["executor"].annotation), reason="no executor ray")
 def test_on_ray_the_first_cells_run_side_by_side_and_then_the_rest(config, tmp_path, monkeypatch):
     waves: list[list[str]] = []
 

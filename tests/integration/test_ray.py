@@ -40,7 +40,7 @@ EPOCHS = 4  # of 10 rows in batches of 4: steps 3, 6, 9 and 12 end an epoch with
 STEPS = list(range(1, 13))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two_cpus():
     """Ray with two CPUs, whose processes find the tests."""
     before = dict(os.environ)

@@ -27,6 +27,7 @@ START = """
 import signal, threading, time
 import ray
 from pada_graph.config import Ray
+from pada_graph.errors import InputError
 from pada_graph.executors.ray.cluster import connect
 thread = threading.Thread(target=connect, args=(Ray(),))
 thread.start()
@@ -37,6 +38,10 @@ store = ray.cluster_resources()["object_store_memory"]
 from ray._common.usage.usage_lib import usage_stats_enabled
 print(ray.get(ray.remote(lambda: "alive").remote(), timeout=60), store, usage_stats_enabled(), handled, flush=True)
 print(ray._private.worker._global_node.get_session_dir_path(), flush=True)
+try:
+    connect(Ray(address="elsewhere:6379"))
+except InputError as error:
+    print(error, flush=True)
 time.sleep(600)
 """
 
@@ -72,11 +77,15 @@ def test_a_ray_of_our_own_is_capped_reports_to_nobody_and_dies_with_its_process(
     with subprocess.Popen([sys.executable, "-c", START], stdout=subprocess.PIPE, text=True, env=environment) as child:
         try:
             said, session = child.stdout.readline().split(), child.stdout.readline().strip()
+            refused = child.stdout.readline()
             started = descendants(child)
             assert len(ray_processes(session)) >= 2  # raylet and GCS at least
         finally:
             child.kill()
     assert said == ["alive", str(200.0 * 2**20), "False", "True"]
+    assert refused.startswith(
+        "ray.address: this process computes on a Ray of its own already, and cannot join elsewhere"
+    )
     assert left(started, ORPHANED) == []
     assert ray_processes(session) == []
 
@@ -127,7 +136,8 @@ def unused_port():
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
+    before = threading.enumerate()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install 'pada-graph\[ray\]'"):
         connect(Ray())
-    assert not [thread for thread in threading.enumerate() if thread.name == "ray"]
+    assert set(threading.enumerate()) <= set(before)

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
     {"state", "config", "errors"},
-    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "inheritance",
+    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "inheritance",
      "leakage", "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox",
      "scoring", "sources", "starter", "stats", "stopping", "student", "tasks", "teacher"},
     {"services"},

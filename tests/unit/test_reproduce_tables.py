@@ -65,12 +65,12 @@ def paper_like(tmp_path: Path, **options) -> Result:
 
 def test_averages_are_over_all_tasks_but_humaneval(tmp_path):
     averages = {item["variant"]: item for item in paper_like(tmp_path)["averages"]}
-    pada = averages["pada"]
-    assert pada["accuracy"] == pytest.approx((16 + 8 + 20 + 18) / 160)
-    assert pada["points"] == pytest.approx(100 * (6 + 0 + 12 - 2) / 160)
-    assert pada["averaged"] == pytest.approx((60 + 0 + 150 - 10) / 4)
-    assert (pada["paper_averaged"], pada["paper_points"]) == (16.5, pytest.approx((3.5 + 5 + 8 + 2.6) / 4))
-    assert averages["vanilla"]["averaged"] is None
+    ours, theirs = averages["pada"]["ours"], averages["pada"]["paper"]
+    assert ours["accuracy"] == pytest.approx(100 * (16 + 8 + 20 + 18) / 160)
+    assert ours["points"] == pytest.approx(100 * (6 + 0 + 12 - 2) / 160)
+    assert ours["averaged"] == pytest.approx((60 + 0 + 150 - 10) / 4)
+    assert (theirs["averaged"], theirs["points"]) == (16.5, pytest.approx((3.5 + 5 + 8 + 2.6) / 4))
+    assert averages["vanilla"]["ours"]["averaged"] is None
 
 
 def test_an_average_with_a_task_missing_is_left_open(tmp_path):
@@ -78,7 +78,24 @@ def test_an_average_with_a_task_missing_is_left_open(tmp_path):
     for cell in grid.cells[:-1]:
         finish(cell, tmp_path, 10)
     (average,) = [item for item in make_result(grid, tmp_path, {})["averages"] if item["variant"] == "pada"]
-    assert (average["accuracy"], average["points"], average["averaged"]) == (None, None, None)
+    assert average["ours"] == {"accuracy": None, "points": None, "averaged": None}
+
+
+def test_an_average_over_other_seeds_than_vanillas_is_compared_with_nothing(tmp_path):
+    grid = grid_of(["vanilla", "pada"], tasks=TASKS[:1], seeds=(0, 1))
+    for cell in grid.cells[:-1]:  # pada lacks seed 1
+        finish(cell, tmp_path, 10)
+    averages = {item["variant"]: item["ours"] for item in make_result(grid, tmp_path, {})["averages"]}
+    assert averages["pada"] == {"accuracy": 25.0, "points": None, "averaged": None}
+    assert averages["untuned"]["points"] == pytest.approx(100 * (1 - 10) / 40)
+
+
+def test_costs_are_means_over_seeds(tmp_path):
+    grid = grid_of(["vanilla", "pada"], tasks=TASKS[:1], seeds=(0, 1))
+    for cell in grid.cells:
+        finish(cell, tmp_path, 10, calls=(10 + 20 * cell.config.seed) * (cell.variant == "pada"))
+    cost = next(row["cost"] for row in make_result(grid, tmp_path, {})["rows"] if row["variant"] == "pada")
+    assert (cost["requested"], cost["accepted"], cost["calls"]) == (10, 8, 20)
 
 
 def test_holm_is_over_all_comparisons_of_the_table(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.accounting import FATES
+from pada_graph.html import page_templates
 from pada_graph.report import figures
 from pada_graph.report.batches import batch_rounds, samples
 from pada_graph.report.models import (
@@ -37,18 +38,11 @@ def build_report(run_dir: Path) -> Path:
         StoppedError: the page cannot be written.
     """
     import yaml
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     run = RunDir(run_dir)
     config = run.read_json("resolved_config.json")
     metrics = metrics_so_far(run, config)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates(Path(__file__).parent)
     environment.filters.update(percent=percent, points=points, duration=duration, clip=clip, dollars=dollars)
     patterns = error_patterns(run, metrics)
     versions = run.read_json("environment.json") if run.path("environment.json").exists() else {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from pada_graph.reproduce import paper
-from pada_graph.reproduce.averages import UNTUNED, Average
+from pada_graph.reproduce.averages import UNTUNED, Means
 from pada_graph.reproduce.tables import Comparison, Result, Row
 from pada_graph.stats import detectable_words
 from pada_graph.stats.seeds import FEWEST
@@ -123,11 +123,11 @@ def _overview(result: Result, size: int) -> Block:
             continue
         average = averages.get(variant)
         cells = [NONE if row is None else f"{100 * row['accuracy']:.1f}" for row in own]
-        lines.append([variant, *cells, *(_average(average) if average else [])])
+        lines.append([variant, *cells, *(_means(average["ours"]) if average else [])])
         theirs = [paper.figure(result["table"], size, variant, task) for task in tasks]
         if any(figure is not None for figure in theirs):
             cells = [NONE if figure is None else f"{figure:.1f}" for figure in theirs]
-            lines.append([f"  paper: {THEIRS[variant]}", *cells, *(_paper_average(average) if average else [])])
+            lines.append([f"  paper: {THEIRS[variant]}", *cells, *(_means(average["paper"]) if average else [])])
     heads = [
         "accuracy, %",
         *(SHORT.get(task, task) for task in tasks),
@@ -136,22 +136,9 @@ def _overview(result: Result, size: int) -> Block:
     return Block(f"{size} train rows", heads, lines if tasks else [])
 
 
-def _average(average: Average) -> list[str]:
-    mean = average["accuracy"]
-    return [
-        NONE if mean is None else f"{100 * mean:.1f}",
-        _signed(average["points"]),
-        _signed(average["averaged"], " %"),
-    ]
-
-
-def _paper_average(average: Average) -> list[str]:
-    mean = average["paper_accuracy"]
-    return [
-        NONE if mean is None else f"{mean:.1f}",
-        _signed(average["paper_points"]),
-        _signed(average["paper_averaged"], " %"),
-    ]
+def _means(means: Means) -> list[str]:
+    accuracy = NONE if means["accuracy"] is None else f"{means['accuracy']:.1f}"
+    return [accuracy, _signed(means["points"]), _signed(means["averaged"], " %")]
 
 
 def _details(result: Result, rows: Sequence[Row]) -> Iterator[Block]:
@@ -184,11 +171,11 @@ def _details(result: Result, rows: Sequence[Row]) -> Iterator[Block]:
     gains = result["table"] == "table1"
     yield Block(
         f"{where}: what a run costs",
-        ["", "accepted, all seeds", "calls", "tokens", "dollars", *["$ per point", "calls per point"] * gains],
+        ["", "accepted", "calls", "tokens", "dollars", *["$ per point", "calls per point"] * gains],
         [
             [
                 variant,
-                f"{cost['accepted']}/{cost['requested']}",
+                f"{cost['accepted']:,.0f}/{cost['requested']:,.0f}",
                 f"{cost['calls']:,.0f}",
                 f"{cost['tokens']:,.0f}",
                 dollars(cost["usd"]),

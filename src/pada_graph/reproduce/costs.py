@@ -10,10 +10,10 @@ from pada_graph.teacher.prices import total
 
 
 class Cost(TypedDict):
-    """What a cell costs, mean over seeds, and what became of the samples asked for, over all seeds."""
+    """What a cell costs, mean over seeds."""
 
-    requested: int
-    accepted: int
+    requested: float  # synthetic samples
+    accepted: float
     calls: float  # of the teacher
     tokens: float
     usd: float | None  # None: unknown
@@ -35,8 +35,8 @@ def cost(runs: Sequence[Mapping[str, Any]], gain: float | None) -> Cost:
     calls = mean(sum(role["calls"] for role in used) for used in roles)
     gained = gain if gain is not None and gain > 0 else None
     return {
-        "requested": sum(metrics["accounting"]["requested"] for metrics in runs),
-        "accepted": sum(metrics["accounting"]["accepted"] for metrics in runs),
+        "requested": mean(metrics["accounting"]["requested"] for metrics in runs),
+        "accepted": mean(metrics["accounting"]["accepted"] for metrics in runs),
         "calls": calls,
         "tokens": mean(sum(role["input_tokens"] + role["output_tokens"] for role in used) for used in roles),
         "usd": each,

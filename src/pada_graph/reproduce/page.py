@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pada_graph.html import page_templates
 from pada_graph.reproduce.blocks import blocks, caveats, status, title
 from pada_graph.reproduce.grid import TABLES
 from pada_graph.reproduce.tables import Result
@@ -15,30 +16,26 @@ def build_page(root: Path) -> None:
         InputError: a JSON file is damaged.
         StoppedError: the page cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     out = RunDir(root)
     results: list[Result] = [out.read_json(f"{name}.json") for name in TABLES if out.path(f"{name}.json").exists()]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html.j2").render(
-        tables=[
-            {
-                "title": title(result),
-                "status": status(result),
-                "blocks": blocks(result),
-                "caveats": caveats(result),
-                "cells": [
-                    {**cell, "report": (root / cell["directory"] / "report.html").exists()} for cell in result["cells"]
-                ],
-                "teachers": result["teachers"],
-            }
-            for result in results
-        ],
+    page = (
+        page_templates(Path(__file__).parent)
+        .get_template("page.html.j2")
+        .render(
+            tables=[
+                {
+                    "title": title(result),
+                    "status": status(result),
+                    "blocks": blocks(result),
+                    "caveats": caveats(result),
+                    "cells": [
+                        {**cell, "report": (root / cell["directory"] / "report.html").exists()}
+                        for cell in result["cells"]
+                    ],
+                    "teachers": result["teachers"],
+                }
+                for result in results
+            ],
+        )
     )
     out.write_text("report.html", page)

@@ -118,7 +118,12 @@ def make_result(grid: Grid, root: Path, failures: Mapping[str, str]) -> Result:
         "rows": rows,
         "comparisons": _comparisons(grid, found),
         "averages": averages(
-            grid, {(row["task"], row["size"], row["variant"]): row["accuracy"] for row in rows}, averaged
+            grid,
+            {
+                (row["task"], row["size"], row["variant"]): {"accuracy": row["accuracy"], "seeds": row["seeds"]}
+                for row in rows
+            },
+            averaged,
         ),
         "cells": cells,
         "missing": [cell for cell in cells if cell["missing"]],

@@ -23,6 +23,7 @@ REACH_SECONDS = 10  # for a first connection to the address
 LOOK_SECONDS = 60  # for every machine to say what it sees
 
 _starting = threading.Lock()
+_joined: list[str | None] = []  # the `ray.address` that this process has joined by `connect`
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,11 @@ class Cluster:
 
 
 def connect(settings: Ray) -> Cluster:
-    """Join the cluster, or start Ray here; a Ray that this process has joined already is used as it is.
+    """Join the cluster, or start Ray here; a Ray that this process was given by its user is taken as it is.
 
     Raises:
-        InputError: Ray is not installed, the address does not answer, or has fewer devices than `ray.workers`.
+        InputError: Ray is not installed, the address does not answer, or has fewer devices than `ray.workers`; or this
+            process has joined another one.
         StoppedError: Ray cannot be started on this machine.
     """
     try:
@@ -54,6 +56,12 @@ def connect(settings: Ray) -> Cluster:
     with _starting:
         if not ray.is_initialized():
             in_a_thread_that_stays(lambda: start() if settings.address is None else _join(settings.address))
+            _joined[:] = [settings.address]
+        elif _joined not in ([], [settings.address]):
+            raise InputError(
+                f"ray.address: this process computes on {_joined[0] or 'a Ray of its own'} already, and cannot join "
+                f"{settings.address or 'another'}. Call ray.shutdown() first, or use a new process."
+            )
     address = settings.address or ray.get_runtime_context().gcs_address
     totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = [int(total.get("GPU", 0)) for total in totals]
