@@ -1,12 +1,14 @@
 """Files that a run is given before it begins, by a finished run that had to make the same ones.
 
-The untuned model's answers and iteration 0 (rows, adapter, training log, answers) depend on the data, the student and
-the seed alone, not on the method. inherited.json names each file that was taken over with its sha256, so that a start
-can tell them from files of a run whose graph state was lost (consistency.py). Nodes find them and do nothing.
+The untuned model's answers depend on the held-out rows and the student alone, iteration 0 (rows, adapter, training log,
+answers) on the train rows, the recipe and the seed too, and neither on the method. inherited.json names each file that
+was taken over with its sha256, so that a start can tell them from files of a run whose graph state was lost
+(consistency.py). Nodes find them and do nothing.
 """
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pada_graph.errors import StoppedError
@@ -15,10 +17,11 @@ from pada_graph.student.manifest import file_sha256
 
 INHERITED = "inherited.json"
 TRAIN_ANSWERS = "iteration_0/predictions_train.jsonl"
-_FOLDERS = ("untuned", "iteration_0")
+UNTUNED = "untuned"
+FOLDERS = (UNTUNED, "iteration_0")
 _SHARED = (
-    "untuned/predictions_validation.jsonl",
-    "untuned/predictions_test.jsonl",
+    f"{UNTUNED}/predictions_validation.jsonl",
+    f"{UNTUNED}/predictions_test.jsonl",
     "iteration_0/train.jsonl",
     "iteration_0/training_log.jsonl",
     "iteration_0/predictions_validation.jsonl",
@@ -27,8 +30,8 @@ _SHARED = (
 )
 
 
-def inherit(donor: Path, heir: Path) -> None:
-    """Give a run that has not begun what it shares with a finished one, each folder whole or not at all.
+def inherit(donor: Path, heir: Path, folders: Sequence[str] = FOLDERS) -> None:
+    """Give a run that has not begun what it shares with a finished one, each of `folders` whole or not at all.
 
     Adapters are hard links where the file system has them: training never writes into an adapter that is in place.
 
@@ -39,7 +42,7 @@ def inherit(donor: Path, heir: Path) -> None:
     names = [name for name in _SHARED if source.path(name).exists()]
     adapter = source.path("iteration_0/adapter")
     names += sorted(path.relative_to(donor).as_posix() for path in adapter.rglob("*") if path.is_file())
-    digests = {name: file_sha256(source.path(name)) for name in names}
+    digests = {name: file_sha256(source.path(name)) for name in names if name.partition("/")[0] in folders}
     made = target.path(".inherited.tmp")
     try:
         shutil.rmtree(made, ignore_errors=True)
@@ -48,7 +51,7 @@ def inherit(donor: Path, heir: Path) -> None:
             if file_sha256(made / name) != digest:
                 raise StoppedError(f"{made / name}: is not what {donor / name} was. Run the same command again.")
         target.write_json(INHERITED, {"from": donor.name, "files": digests})
-        for folder in _FOLDERS:
+        for folder in folders:
             shutil.rmtree(target.path(folder), ignore_errors=True)  # left by an attempt that was killed in between
             (made / folder).rename(target.path(folder))
         made.rmdir()

@@ -108,14 +108,17 @@ def test_iteration_0_is_trained_once_for_all_methods_and_ablations(config, tmp_p
     assert rounds["iteration_0"] == 2  # one a size and seed
     assert rounds["iteration_1"] == 2 * 4  # pada and its ablations; table 2 takes table 1's pada cells as they are
     untuned = [place for place, adapter, _ in machine.answered if adapter is None]
-    assert len(untuned) == 2 * 2  # validation and test, by the vanilla cell of each size and seed
+    assert len(untuned) == 2  # validation and test, by the first cell of all
     first = [place for place, adapter, _ in machine.answered if adapter and adapter.parent.name == "iteration_0"]
     assert len(first) == 2 * 3  # and train, by the first cell that needs it
 
 
 def test_a_cell_that_took_iteration_0_over_is_byte_for_byte_one_run_alone(config, tmp_path):
-    table1(config, tmp_path / "out", Machine(), seeds=[3])
-    (cell,) = (tmp_path / "out/cells").glob("jsonl-pada-*")
+    table1(config, tmp_path / "out", Machine(), seeds=[2, 3])
+    (first,) = (tmp_path / "out/cells").glob("jsonl-vanilla-*-s3-*")
+    taken = json.loads((first / "inherited.json").read_text())["files"]
+    assert taken.keys() == {f"untuned/predictions_{split}.jsonl" for split in ("validation", "test")}  # of seed 2
+    (cell,) = (tmp_path / "out/cells").glob("jsonl-pada-*-s3-*")
     assert (cell / "inherited.json").exists()
     alone = config.model_copy(update={"seed": 3, "method": "pada"})
     run(alone, tmp_path / "alone", services=fake_services(trainer=Trainer()))

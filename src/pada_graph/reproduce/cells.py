@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
@@ -47,6 +47,14 @@ class Cell:
         return _sha256({"rows": self.rows, "task": config.task, "match": config.data.match, "student": student,
                         "seed": config.seed})  # fmt: skip
 
+    @cached_property
+    def untuned(self) -> str:
+        """Sha256 of what decides the untuned model's answers: equal for all train sizes, seeds and recipes."""
+        config = self.config
+        student = config.student.model_dump(mode="json", exclude={"lora", "training"})
+        rows = {split: digest for split, digest in self.rows.items() if split != "train"}
+        return _sha256({"rows": rows, "task": config.task, "match": config.data.match, "student": student})
+
     @property
     def name(self) -> str:
         """Name of the cell's run directory."""
@@ -64,13 +72,14 @@ class Cell:
 
     def finish(self, out: Path) -> None:
         """Note that the run came to its end."""
-        RunDir(self.place(out)).write_json(RECORD, {"inputs": self.inputs, "shared": self.shared, "rows": self.rows})
+        record = {"inputs": self.inputs, "shared": self.shared, "untuned": self.untuned, "rows": self.rows}
+        RunDir(self.place(out)).write_json(RECORD, record)
 
 
-def finished_with(out: Path, shared: str) -> Iterator[Path]:
-    """Run directories of the finished cells, of this table or another one, that have iteration 0 in common."""
+def finished_with(out: Path, key: Literal["shared", "untuned"], digest: str) -> Iterator[Path]:
+    """Run directories of the finished cells, of this table or another one, that have this digest in common."""
     for record in sorted((out / FOLDER).glob(f"*/{RECORD}")):
-        if _read(record).get("shared") == shared:
+        if _read(record).get(key) == digest:
             yield record.parent
 
 

@@ -5,10 +5,10 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pada_graph.config import RunConfig
+from pada_graph.config import RunConfig, parse_config
 from pada_graph.consistency import OWN_THREAD, compare
 from pada_graph.errors import InputError, PadaError
-from pada_graph.inheritance import TRAIN_ANSWERS, inherit
+from pada_graph.inheritance import FOLDERS, TRAIN_ANSWERS, UNTUNED, inherit
 from pada_graph.live import clock, counted
 from pada_graph.lock import locked
 from pada_graph.nodes.recorded_config import CONFIG
@@ -142,19 +142,22 @@ def _ended(cell: Cell, root: Path, failure: str | None, seconds: float, log: _Lo
 def _take_over(cell: Cell, root: Path, services: Services | None, log: _Log) -> None:
     """Give a cell that has not begun the iteration 0 of a finished one, the one with most of it.
 
-    A donor is compared with its own graph state first, which names its files with their sha256.
+    Where there is none, the untuned model's answers may still be there, of another train size or seed. A donor is
+    compared with its own graph state first, which names its files with their sha256.
     """
     place = cell.place(root)
     if (place / CONFIG).exists():
         return
-    donors = sorted(finished_with(root, cell.shared), key=lambda donor: not (donor / TRAIN_ANSWERS).exists())
-    for donor in donors:
+    group = sorted(finished_with(root, "shared", cell.shared), key=lambda donor: not (donor / TRAIN_ANSWERS).exists())
+    others = [donor for donor in finished_with(root, "untuned", cell.untuned) if donor not in group]
+    for donor in [*group, *others]:
         try:
-            compare(cell.config, RunDir(donor), OWN_THREAD, None, services, False)
+            config = parse_config(RunDir(donor).read_json(CONFIG), str(donor / CONFIG))
+            compare(config, RunDir(donor), OWN_THREAD, None, services, False)
         except InputError as error:
             log(f"{cell.name}  takes nothing over from {donor.name}: {one_line(str(error))}")
         else:
-            inherit(donor, place)
+            inherit(donor, place, FOLDERS if donor in group else [UNTUNED])
             return
 
 
