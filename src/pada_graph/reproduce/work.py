@@ -100,19 +100,19 @@ def _outcomes(
     if grid.config.executor == "ray" and todo:
         from pada_graph.executors.ray import run_side_by_side
 
-        started, ready = time.monotonic(), {}
+        ready = {}
         for cell in todo:
             try:
                 _take_over(cell, root, None, log)
                 ready[cell.place(root)] = cell
             except PadaError as error:
-                yield _ended(cell, root, one_line(str(error)), time.monotonic() - started, log)
+                yield _ended(cell, root, one_line(str(error)), log)
         log(f"{counted(len(ready), 'cell')} of {len(names)} begin side by side")
         for place, failure in run_side_by_side([(cell.config, place) for place, cell in ready.items()]):
-            yield _ended(ready[place], root, failure and one_line(failure), time.monotonic() - started, log)
+            yield _ended(ready[place], root, failure and one_line(failure), log)
         return
     for cell in todo:
-        started, failure = time.monotonic(), None
+        failure = None
         log(f"{names.index(cell.name) + 1} of {len(names)}  {cell.name}  begins")
         try:
             made = services(cell.config, cell.place(root)) if services else None
@@ -123,19 +123,20 @@ def _outcomes(
         except Exception as error:  # of any library: the other cells go on
             failure = one_line(f"{type(error).__name__}: {error}")
             log(traceback.format_exc())
-        yield _ended(cell, root, failure, time.monotonic() - started, log)
+        yield _ended(cell, root, failure, log)
 
 
-def _ended(cell: Cell, root: Path, failure: str | None, seconds: float, log: _Log) -> tuple[Cell, str | None]:
+def _ended(cell: Cell, root: Path, failure: str | None, log: _Log) -> tuple[Cell, str | None]:
     if failure is None:
         metrics = RunDir(cell.place(root)).read_json("metrics.json")
         tests = {entry["iteration"]: entry["test"] for entry in metrics["iterations"]}
         score = tests[metrics["best_iteration"]]
         cell.finish(root)
-        what = f"{100 * score['accuracy']:.1f} % on test (iteration {metrics['best_iteration']})"
+        took = clock(sum(metrics["seconds"].values()))
+        what = f"{took}  {100 * score['accuracy']:.1f} % on test (iteration {metrics['best_iteration']})"
     else:
         what = f"failed: {failure}"
-    log(f"{cell.name}  {clock(seconds)}  {what}")
+    log(f"{cell.name}  {what}")
     return cell, failure
 
 
