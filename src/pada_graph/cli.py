@@ -193,7 +193,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     iteration: Annotated[int | None, typer.Option(help="The model. Default: the one chosen on validation.")] = None,
     merged: Annotated[bool, typer.Option(help="Write the merged model too.")] = True,
-    dtype: Annotated[str, typer.Option(help="Of the merged weights: bfloat16 or float32.")] = "bfloat16",
+    dtype: Annotated[str | None, typer.Option(help="Of the merged weights: bfloat16 or float32.")] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload to OWNER/NAME, -lora and -data.")] = None,
     public: Annotated[bool, typer.Option("--public", help="New repositories can be seen by everybody.")] = False,
 ) -> None:

@@ -28,7 +28,7 @@ class Exported:
 
 
 def export_run(
-    run_dir: Path | str, out: Path | str, *, iteration: int | None = None, merged: bool = True, dtype: str = "bfloat16"
+    run_dir: Path | str, out: Path | str, *, iteration: int | None = None, merged: bool = True, dtype: str | None = None
 ) -> Exported:
     """Export a model of a finished run and the synthetic rows that it was trained on.
 
@@ -37,13 +37,13 @@ def export_run(
         out: A new folder.
         iteration: The model; None: the one chosen on validation.
         merged: Whether the merged model is written too.
-        dtype: Of its stored weights, bfloat16 or float32.
+        dtype: Of its stored weights, bfloat16 or float32; None: the one that the student was evaluated in.
 
     Raises:
         InputError: the run is not finished, has no such iteration, `out` is there already or cannot be made.
         StoppedError: the adapter is damaged, or the merged model computes something else.
     """
-    if dtype not in ("bfloat16", "float32"):
+    if dtype not in (None, "bfloat16", "float32"):
         raise InputError(f"--dtype {dtype}: bfloat16 and float32 exist.")
     folder = Path(out)
     source = open_source(Path(run_dir), iteration)
@@ -69,12 +69,12 @@ def export_run(
     )
 
 
-def _write(source: Source, folder: Path, merged: bool, dtype: str) -> Parity | None:
+def _write(source: Source, folder: Path, merged: bool, dtype: str | None) -> Parity | None:
     parity: Parity | None = None
     write_adapter(source, folder / "adapter")
     _text(folder / "adapter/README.md", model_card(source, "adapter", None))
     if merged:
-        parity = write_merged(source, folder / "merged", dtype)
+        parity = write_merged(source, folder / "merged", dtype or source.dtype)
         _text(folder / "merged/README.md", model_card(source, "merged", parity))
         _text(folder / "merged/parity.json", json.dumps(parity, indent=2) + "\n")
     rows: list[dict[str, Any]] = dataset_rows(source)

@@ -1,5 +1,6 @@
 """What is exported: one iteration of a finished run, its adapter whole, its rows disjoint from the held-out ones."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ class Source:
     def adapter(self) -> Path:
         """Where training left the adapter."""
         return self.run.path(f"iteration_{self.iteration}/adapter")
+
+    @property
+    def dtype(self) -> str:
+        """Of the base weights in training and evaluation."""
+        return str(json.loads((self.adapter / manifest.MANIFEST).read_text(encoding="utf-8"))["dtype"])
 
     @property
     def task(self) -> Task:
