@@ -17,7 +17,7 @@ LAYERS = [
     {"nodes", "routing"},
     {"graph"},
     {"consistency", "runner"},
-    {"live", "summary", "compare", "plan", "doctor", "preview", "reproduce"},
+    {"live", "summary", "compare", "plan", "doctor", "preview", "reproduce", "export"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip

@@ -1,0 +1,107 @@
+"""Model card and dataset card in the hub's conventions: lineage, evaluation with intervals, licences."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pada_graph.export.licences import licence, obligations
+from pada_graph.export.model import Parity, base_name
+from pada_graph.export.source import Source
+from pada_graph.methods import used_roles
+from pada_graph.tasks import get_task
+
+if TYPE_CHECKING:
+    from huggingface_hub import CardData
+
+TEMPLATES = Path(__file__).parent
+LIBRARIES = {"adapter": "peft", "merged": "transformers"}
+
+
+def model_card(source: Source, form: str, parity: Parity | None) -> str:
+    """README.md of the adapter or of the merged model.
+
+    Args:
+        source: What is exported.
+        form: "adapter" or "merged".
+        parity: How the merged model compares with the adapter; None for the adapter.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    test = source.scores["test"]  # None where another iteration was chosen
+    hub = get_task(source.config.task, source.config.data.match).hub
+    name = f"{source.config.method} on {source.config.task}"
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=hub[0] if hub else source.config.task,
+            dataset_name=source.config.task,
+            dataset_split="test",
+            metric_type="accuracy",
+            metric_name="accuracy, own split",
+            metric_value=round(score["accuracy"], 4),
+        )
+        for score in [test]
+        if score
+    ]
+    data = ModelCardData(
+        license=licence(source.config),
+        library_name=LIBRARIES[form],
+        base_model=base_name(source),
+        base_model_relation="adapter" if form == "adapter" else "finetune",
+        pipeline_tag="text-generation",
+        tags=["pada-graph", "lora", "synthetic-data"],
+        model_name=name if results else None,
+        eval_results=results or None,
+    )
+    return _render("model.md.j2", data, source, form=form, parity=parity)
+
+
+def dataset_card(source: Source, rows: list[dict[str, Any]]) -> str:
+    """README.md of the synthetic data."""
+    from huggingface_hub import DatasetCardData
+
+    data = DatasetCardData(
+        license=None,
+        task_categories=["text-generation"],
+        size_categories="n<1K" if len(rows) < 1000 else "1K<n<10K" if len(rows) < 10_000 else "10K<n<100K",
+        tags=["pada-graph", "synthetic"],
+        configs=[{"config_name": "default", "data_files": "train.parquet"}],
+    )
+    held_out = {
+        split: {row["id"] for row in source.run.read_jsonl(f"data/{split}.jsonl")} for split in ("validation", "test")
+    }
+    shared = {split: len(ids & {row["seed_id"] for row in rows}) for split, ids in held_out.items()}
+    return _render(
+        "dataset.md.j2", data, source, rows=rows, shared=shared, branches=Counter(row["branch"] for row in rows)
+    )
+
+
+def _render(template: str, data: "CardData", source: Source, **values: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Markdown, not HTML. What goes in is our own words, numbers, and names out of the configuration.
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["score"] = score_words
+    config, roles = source.config, used_roles(source.config)
+    text = environment.get_template(template).render(
+        config=config,
+        base=base_name(source),
+        iteration=source.iteration,
+        entry=source.scores,
+        metrics=source.metrics,
+        roles={role: getattr(config.models, role) for role in roles},
+        versions=source.run.read_json("environment.json"),
+        files=source.run.read_json("data/manifest.json"),
+        obligations=obligations(config),
+        **values,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+
+
+def score_words(score: dict[str, Any] | None) -> str:
+    """A score in percent with its interval."""
+    if score is None:
+        return "not scored"
+    return f"{score['accuracy']:.1%} [{score['low']:.1%}, {score['high']:.1%}], {score['correct']} of {score['n']}"
