@@ -194,6 +194,17 @@ def _round(run: RunDir, iteration: int) -> None:
     run.write_jsonl(f"{folder}/analyses.jsonl", analyses)
     run.write_jsonl(f"{folder}/clusters.jsonl", clusters)
     run.write_jsonl(f"{folder}/centroids.jsonl", centroids)
+    places = [
+        {
+            "failure_id": item,
+            "cluster": row["cluster"],
+            "x": row["cluster"] + 0.1 * turn,
+            "y": -0.5 + 0.17 * turn**2 % 1,
+        }
+        for row in clusters
+        for turn, item in enumerate(row["failure_ids"])
+    ]
+    run.write_json(f"{folder}/map.json", {"iteration": iteration, "explained": [0.41, 0.2], "places": places})
     run.write_jsonl(f"{folder}/patterns.jsonl", patterns)
     run.write_jsonl(f"{folder}/strategies.jsonl", strategies)
     curve = [31.0 / k**0.8 - iteration for k in range(1, 9)]

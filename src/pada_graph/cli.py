@@ -171,6 +171,14 @@ def preview(
 
 
 @app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="A run, finished or not.")]) -> None:
+    """Write report.html of a run anew from its directory, also while it goes on."""
+    from pada_graph.report import build_report
+
+    typer.echo(build_report(run_dir))
+
+
+@app.command()
 def compare(
     directories: Annotated[list[Path], typer.Argument(help="Finished runs; the first of each task is the baseline.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LONGEST = 1500  # characters shown of one text
+from pada_graph.html.words import clip
 
 
 def fields(row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -14,11 +14,6 @@ def fields(row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         for name, value in (row or {}).items()
         if name != "id"
     ]
-
-
-def clip(text: str, longest: int = LONGEST) -> str:
-    """The text, or its beginning and how much is left out."""
-    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
 
 
 def spread(items: Sequence[Any], limit: int) -> list[Any]:
