@@ -10,7 +10,7 @@ from pada_graph.config import parse_config
 from pada_graph.rundir import RunDir
 from pada_graph.stats import paired, score
 
-HOSTILE = '<script>alert("x")</script></td></svg>{{ 7 * 7 }} & $\\frac{1}{2}$ \u202eright to left'
+HOSTILE = '<script>alert("x")</script></td></svg></style>{{ 7 * 7 }} & $\\frac{1}{2}$ \u202eright to left'
 KINDS = ("two-step sums", "unit changes", "left over", "percentages", "plain sums", "plain differences")
 VALIDATION, TEST, TRAIN = 40, 60, 30
 # Which kinds (index modulo 6) the student gets wrong: untuned, then iteration 0, 1, 2.
@@ -45,7 +45,9 @@ def write_run(root: Path, rounds: int = 2, finished: bool = True) -> Path:
     for iteration in (None, *range(rounds + 1)):
         scores[iteration] = {}
         for split, size in sizes.items():
-            skipped = (iteration is None and split == "train") or (iteration == 1 and split == "test")
+            skipped = (iteration is None and split == "train") or (
+                split == "test" and iteration not in (None, 0, rounds)
+            )
             if skipped or (not finished and split == "test"):
                 scores[iteration][split] = None
                 continue

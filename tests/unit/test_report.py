@@ -114,7 +114,7 @@ def test_page_loads_nothing_and_runs_nothing(page: Page) -> None:
 def test_hostile_texts_are_shown_as_text(page: Page) -> None:
     assert "<script" not in page.html
     assert page.html.count("&lt;script&gt;") > 10
-    assert '<script>alert("x")</script></td></svg>{{ 7 * 7 }} & $\\frac{1}{2}$' in page.text
+    assert '<script>alert("x")</script></td></svg></style>{{ 7 * 7 }} & $\\frac{1}{2}$' in page.text
 
 
 def test_figures_are_named_and_take_the_pages_colours(page: Page) -> None:

@@ -26,3 +26,8 @@ def page_templates(folder: Path) -> "Environment":
     )
     environment.filters.update(percent=percent, points=points, duration=duration, clip=clip)
     return environment
+
+
+def encodable(page: str) -> str:
+    """The page without lone surrogates: JSON can carry them, UTF-8 has no place for them."""
+    return page.encode("utf-8", "replace").decode("utf-8")

@@ -1,35 +1,51 @@
 """What one student has right that another has wrong: counts for every step, and the items themselves."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from pada_graph.report.models import model_name
 from pada_graph.report.texts import spread
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 
 
-def flips(run: RunDir, best: int | None, limit: int = 12) -> list[dict[str, Any]]:
-    """Items fixed and broken, by pair of models and split; `limit` of each are shown, evenly spaced.
+def flips(run: RunDir, best: int | None) -> list[dict[str, Any]]:
+    """Items fixed and broken, by pair of models and split, where both have answered.
 
     The pairs are each model and the one before it on validation, and on test the untuned model, iteration 0 and the
     chosen iteration `best`.
     """
-    models = [None, *run.iterations()]
-    pairs = [("validation", *pair) for pair in pairwise(models)]
+    pairs = [("validation", *pair) for pair in pairwise([None, *run.iterations()])]
     pairs += [("test", None, 0), *([("test", 0, best)] if best else [])]
-    return [found for split, before, after in pairs if (found := _flips(run, split, before, after, limit))]
+    found = []
+    for split, before, after in pairs:
+        old, new = (
+            run.rows_so_far(f"{run.iteration(iteration)}/predictions_{split}.jsonl") for iteration in (before, after)
+        )
+        if old and new:
+            found.append({"split": split, **step(model_name(before), old, model_name(after).lower(), new)})
+    return found
 
 
-def _flips(run: RunDir, split: str, before: int | None, after: int | None, limit: int) -> dict[str, Any] | None:
-    old, new = (_predictions(run, split, iteration) for iteration in (before, after))
-    both = [{"before": old[id_], "after": new[id_]} for id_ in old if id_ in new]
-    if not both:
-        return None
+def step(
+    before: str, old: Sequence[Prediction], after: str, new: Sequence[Prediction], limit: int = 12
+) -> dict[str, Any]:
+    """What changes from one model to another on the items of both; `limit` items of each kind, evenly spaced.
+
+    Args:
+        before: name of the first model.
+        old: its predictions.
+        after: name of the second one.
+        new: its predictions.
+        limit: items shown of the fixed, and of the broken ones.
+    """
+    later = {row["id"]: row for row in new}
+    both = [{"before": row, "after": later[row["id"]]} for row in old if row["id"] in later]
     fixed = [pair for pair in both if pair["after"]["correct"] and not pair["before"]["correct"]]
     broken = [pair for pair in both if pair["before"]["correct"] and not pair["after"]["correct"]]
     right = sum(pair["before"]["correct"] and pair["after"]["correct"] for pair in both)
     return {
-        "split": split,
         "before": before,
         "after": after,
         "n": len(both),
@@ -37,12 +53,5 @@ def _flips(run: RunDir, split: str, before: int | None, after: int | None, limit
         "broken": len(broken),
         "right": right,
         "wrong": len(both) - right - len(fixed) - len(broken),
-        "groups": [
-            ("Fixed", len(fixed), spread(fixed, limit)),
-            ("Broken", len(broken), spread(broken, limit)),
-        ],
+        "groups": [("Fixed", len(fixed), spread(fixed, limit)), ("Broken", len(broken), spread(broken, limit))],
     }
-
-
-def _predictions(run: RunDir, split: str, iteration: int | None) -> dict[str, Prediction]:
-    return {row["id"]: row for row in run.rows_so_far(f"{run.iteration(iteration)}/predictions_{split}.jsonl")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.accounting import FATES
-from pada_graph.html import page_templates, svg
+from pada_graph.html import encodable, page_templates, svg
 from pada_graph.report import batch_figures, figures, pattern_figures
 from pada_graph.report.batches import batch_rounds, samples, scores, turns
 from pada_graph.report.costs import by_stage
@@ -22,7 +22,6 @@ from pada_graph.report.models import (
     described,
     loss_curves,
     metrics_so_far,
-    model_name,
 )
 from pada_graph.report.overlaps import overlaps
 from pada_graph.report.patterns import bars, error_patterns
@@ -51,7 +50,7 @@ def build_report(run_dir: Path) -> Path:
     patterns = error_patterns(run, metrics)
     clusterings = _clusterings(run)
     environment = page_templates(Path(__file__).parent / "templates")
-    environment.filters.update(dollars=dollars, model=model_name)
+    environment.filters.update(dollars=dollars)
     page = environment.get_template("report.html.j2").render(
         name=f"{metrics['task']} · {run_dir.resolve().name}",
         headline=headline(metrics),
@@ -75,8 +74,7 @@ def build_report(run_dir: Path) -> Path:
         versions=run.read_json("environment.json") if run.path("environment.json").exists() else {},
         hashes=hashes(run, config),
     )
-    # A lone surrogate, which JSON can carry, has no place in UTF-8.
-    run.write_text("report.html", page.encode("utf-8", "replace").decode("utf-8"))
+    run.write_text("report.html", encodable(page))
     return run.path("report.html")
 
 
