@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import PAGES
-from tests.browser.looks import DARK, LIGHT, LOOKS, PHONE, opened
+from tests.browser.looks import DARK, LIGHT, LOOKS, PHONE, Look, opened
 from tests.browser.screenshots import PICTURES as PICTURED
 
 ROOT = Path(__file__).parents[2]
@@ -96,11 +96,18 @@ def test_a_hostile_text_stays_in_its_place(browser: Browser, pages: dict[str, Pa
         assert seen.page.locator("footer, h1").count() == 1
 
 
-def test_a_printed_report_is_on_white_paper_with_folded_parts_open(browser: Browser, pages: dict[str, Path]) -> None:
-    with opened(browser, pages["report"], DARK) as seen:
+def test_a_printed_report_is_on_white_paper_as_wide_as_it_with_the_settings_unfolded(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    with opened(browser, pages["report"], Look(720, 1000, "dark")) as seen:
+        settings = seen.page.locator("#setup pre")
+        visible = "element => element.checkVisibility({contentVisibilityAuto: true})"
+        assert not settings.evaluate(visible)
         seen.page.emulate_media(media="print")
+        assert settings.evaluate(visible)
         assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert not seen.page.locator("nav").is_visible()
+        assert seen.wide_as_its_window()
         assert seen.page.pdf(format="A4").startswith(b"%PDF-")
 
 
