@@ -48,7 +48,18 @@ def test_costs_and_differing_settings_are_shown(page: Page) -> None:
     text = " ".join(page.text.split())
     assert "1 14 37 63,449 16,183 unknown 12 min 59 s" in text
     assert "iterations 2 1" in text.split("All other settings are the same.")[1]
-    assert "sk-secret-1" not in page.html and "user:pw" not in page.html
+
+
+def test_no_secret_is_among_the_settings_that_differ(tmp_path: Path) -> None:
+    roots = [write_run(tmp_path / name, rounds=1) for name in ("one", "two")]
+    run = RunDir(roots[1])
+    config = run.read_json("resolved_config.json")
+    config["models"]["generator"] |= {"api_key": "sk-secret-2", "base_url": "https://me:word@other.example/v1?key=s"}
+    run.write_json("resolved_config.json", config)
+    write_page(roots, compare_runs(roots), tmp_path / "out.html")
+    html = (tmp_path / "out.html").read_text()
+    assert "https://other.example/v1" in html
+    assert not [secret for secret in ("sk-secret", "user:pw", "me:word", "key=s", "key=q") if secret in html]
 
 
 def test_the_page_is_safe_and_whole(page: Page) -> None:
