@@ -12,6 +12,7 @@ from pada_graph.rundir import RunDir
 from pada_graph.state import Fates
 from pada_graph.tasks import get_task
 
+SHORT = 500  # characters shown of a field where many drafts stand side by side
 Fitted = tuple[str, int]  # id of a sample and the attempt (0 = first) that wrote it
 
 
@@ -75,12 +76,12 @@ def _batch(outcome: Mapping[str, Any], files: RoundFiles, train: Mapping[str, An
             and {
                 "fate": _fate(draft, (sample_id, turn) in accepted, turn < last),
                 "fault": draft["fault"],
-                "fields": fields(draft["row"]),
+                "fields": fields(draft["row"], SHORT),
                 "review": reviews.get((sample_id, turn)),
             }
             for turn, draft in enumerate(own)
         ]
-        slots.append({"id": sample_id, "seed_id": seed_id, "seed": fields(train.get(seed_id)), "drafts": cells})
+        slots.append({"id": sample_id, "seed_id": seed_id, "seed": fields(train.get(seed_id), SHORT), "drafts": cells})
     return {**outcome, "slots": slots, "turns": list(turns)}
 
 

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pada_graph.html.words import clip
+from pada_graph.html.words import LONGEST, clip
 
 
-def fields(row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """A row's fields as text; texts that are no strings as JSON."""
+def fields(row: Mapping[str, Any] | None, longest: int = LONGEST) -> list[tuple[str, str]]:
+    """A row's fields as text of at most `longest` characters; values that are no strings as JSON."""
     return [
-        (name, clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+        (name, clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), longest))
         for name, value in (row or {}).items()
         if name != "id"
     ]
