@@ -31,10 +31,10 @@ def test_a_page_says_no_error_asks_for_nothing_and_fits_its_window(
         assert (seen.console, seen.requests) == ([], [])
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_has_no_serious_finding(browser: Browser, pages: dict[str, Path], name: str, look) -> None:
-    with opened(browser, pages[name], look) as seen:
+def test_axe_has_no_serious_finding(browser: Browser, pages: dict[str, Path], name: str, look: str) -> None:
+    with opened(browser, pages[name], LOOKS[look]) as seen:
         seen.open_all()
         found = Axe().run(seen.page).response["violations"]
         assert [
