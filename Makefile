@@ -49,6 +49,11 @@ bench: setup
 	$(BIN)/python benchmarks/leakage_guard.py
 	$(BIN)/python -m benchmarks.growth 1000 10000
 
+# The README's pictures, of the demo's run, by a Chromium of the system.
+.PHONY: screenshots
+screenshots: demo
+	$(BIN)/python -m tests.browser.screenshots runs/demo docs
+
 graph: setup
 	$(BIN)/python docs/draw_graph.py
 

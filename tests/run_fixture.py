@@ -10,7 +10,7 @@ from pada_graph.config import parse_config
 from pada_graph.rundir import RunDir
 from pada_graph.stats import paired, score
 
-HOSTILE = '<script>alert("x")</script></td></svg>{{ 7 * 7 }} & $\\frac{1}{2}$ \u202eright to left'
+HOSTILE = '<script>alert("x")</script></td></svg></style>{{ 7 * 7 }} & $\\frac{1}{2}$ \u202eright to left'
 KINDS = ("two-step sums", "unit changes", "left over", "percentages", "plain sums", "plain differences")
 VALIDATION, TEST, TRAIN = 40, 60, 30
 # Which kinds (index modulo 6) the student gets wrong: untuned, then iteration 0, 1, 2.
@@ -45,7 +45,9 @@ def write_run(root: Path, rounds: int = 2, finished: bool = True) -> Path:
     for iteration in (None, *range(rounds + 1)):
         scores[iteration] = {}
         for split, size in sizes.items():
-            skipped = (iteration is None and split == "train") or (iteration == 1 and split == "test")
+            skipped = (iteration is None and split == "train") or (
+                split == "test" and iteration not in (None, 0, rounds)
+            )
             if skipped or (not finished and split == "test"):
                 scores[iteration][split] = None
                 continue
@@ -194,6 +196,17 @@ def _round(run: RunDir, iteration: int) -> None:
     run.write_jsonl(f"{folder}/analyses.jsonl", analyses)
     run.write_jsonl(f"{folder}/clusters.jsonl", clusters)
     run.write_jsonl(f"{folder}/centroids.jsonl", centroids)
+    places = [
+        {
+            "failure_id": item,
+            "cluster": row["cluster"],
+            "x": row["cluster"] + 0.1 * turn,
+            "y": -0.5 + 0.17 * turn**2 % 1,
+        }
+        for row in clusters
+        for turn, item in enumerate(row["failure_ids"])
+    ]
+    run.write_json(f"{folder}/map.json", {"iteration": iteration, "explained": [0.41, 0.2], "places": places})
     run.write_jsonl(f"{folder}/patterns.jsonl", patterns)
     run.write_jsonl(f"{folder}/strategies.jsonl", strategies)
     curve = [31.0 / k**0.8 - iteration for k in range(1, 9)]

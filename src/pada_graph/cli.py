@@ -171,16 +171,27 @@ def preview(
 
 
 @app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="A run, finished or not.")]) -> None:
+    """Write report.html of a run anew from its directory, also while it goes on."""
+    from pada_graph.report import build_report
+
+    typer.echo(build_report(run_dir))
+
+
+@app.command()
 def compare(
     directories: Annotated[list[Path], typer.Argument(help="Finished runs; the first of each task is the baseline.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page to this file too.")] = None,
 ) -> None:
     """Compare finished runs: accuracies, and which differences are more than noise."""
     from rich.console import Console
 
-    from pada_graph.compare import compare_runs, print_comparison
+    from pada_graph.compare import compare_runs, print_comparison, write_page
 
     comparison = compare_runs(directories)
+    if html:
+        write_page(directories, comparison, html)
     if as_json:
         typer.echo(json.dumps(comparison, indent=2, ensure_ascii=False))
     else:

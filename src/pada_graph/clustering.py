@@ -141,6 +141,25 @@ def centroids(vectors: "np.ndarray", labels: Sequence[int]) -> "np.ndarray":
     return unit
 
 
+def plane(vectors: "np.ndarray") -> tuple["np.ndarray", list[float]]:
+    """Project vectors, shape (n, dimension), on their two principal components: a map for people to look at.
+
+    Returns:
+        Coordinates, shape (n, 2), and the share of the variance along each; zeros where there is none. Equal input
+        gives equal output: scikit-learn's full solver, with its rule for signs.
+    """
+    import numpy as np
+    from sklearn.decomposition import PCA
+
+    places, explained = np.zeros((len(vectors), 2)), [0.0, 0.0]
+    if len(np.unique(vectors, axis=0)) > 1:
+        found = PCA(n_components=min(2, *vectors.shape), svd_solver="full").fit(vectors)
+        count = found.n_components_
+        places[:, :count] = found.transform(vectors)
+        explained[:count] = [float(share) for share in found.explained_variance_ratio_]
+    return places, explained
+
+
 def _elbow(inertia: list[float]) -> int | None:
     from kneed import KneeLocator
 

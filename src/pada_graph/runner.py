@@ -19,10 +19,10 @@ from pada_graph.graph import build_graph
 from pada_graph.heads import read_heads, record_checkpoint
 from pada_graph.lock import locked, stop
 from pada_graph.nodes.open import close_run, default_run_dir
-from pada_graph.nodes.orchestrator import stage_seconds
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
+from pada_graph.stages import stage_seconds
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 

@@ -97,6 +97,23 @@ class Centroid(TypedDict):
     centroid: list[float]  # unit vector of the embedder's dimension
 
 
+class Place(TypedDict):
+    """Where the analysis of one failure lies in the plane."""
+
+    failure_id: str
+    cluster: int
+    x: float
+    y: float
+
+
+class FailureMap(TypedDict):
+    """map.json: a round's embedded analyses in their two main directions. Never in the state."""
+
+    iteration: int
+    explained: list[float]  # share of the variance along x and y
+    places: list[Place]
+
+
 class Pattern(TypedDict):
     """pattern_k: the systematic weakness that a cluster shows (A.2.1, Figure 3)."""
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from pada_graph.accounting import identity
 from pada_graph.compare import load_run, model_rows, print_models
 from pada_graph.live import clock, score_table
+from pada_graph.report import headline
 from pada_graph.report.models import cut_off
-from pada_graph.report.page import headline
 from pada_graph.rundir import RunDir
 from pada_graph.teacher.prices import dollars, total
 from pada_graph.teacher.tally import reply_words

@@ -29,6 +29,11 @@ def test_each_round_leaves_its_centroids_and_the_end_their_tracks(sums, tmp_path
             members = [analyses[id_] for id_ in cluster["failure_ids"]]
             mean = FakeEmbedder().embed([f"{a['scenario_category']}: {a['error_cause']}" for a in members]).mean(axis=0)
             assert place["centroid"] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
+        drawn = directory.read_json(f"iteration_{t}/map.json")
+        assert {(place["failure_id"], place["cluster"]) for place in drawn["places"]} == {
+            (id_, row["cluster"]) for row in clusters for id_ in row["failure_ids"]
+        }
+        assert 0 < sum(drawn["explained"]) <= 1.000001
     found = directory.read_json("evolution.json")
     assert found == evolution(directory.root)
     assert [student["student"] for student in found["students"]] == [0, 1, 2]

@@ -12,7 +12,7 @@ LAYERS = [
     {"state", "config", "errors"},
     {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "inheritance",
      "leakage", "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox",
-     "scoring", "sources", "starter", "stats", "stopping", "student", "tasks", "teacher"},
+     "scoring", "sources", "stages", "starter", "stats", "stopping", "student", "tasks", "teacher"},
     {"services"},
     {"nodes", "routing"},
     {"graph"},

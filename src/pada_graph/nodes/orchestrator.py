@@ -2,7 +2,6 @@
 
 import platform
 import time
-from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,6 +13,7 @@ from pada_graph.nodes.evaluate import another_round, score_split
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.nodes.run import Run
 from pada_graph.report.page import build_report
+from pada_graph.stages import stage_seconds
 from pada_graph.state import Evaluation, PadaState, Prediction, Split
 from pada_graph.stats import Paired, paired
 from pada_graph.teacher.tally import count_replies
@@ -163,30 +163,3 @@ def summary(
         **count_replies(run.dir.path("teacher_calls.sqlite")),
         "seconds": stage_seconds(run.dir.read_log("events.jsonl"), time.time()),
     }
-
-
-STAGES = {
-    "initialize": "set-up",
-    "fine_tune": "fine-tuning",
-    "training": "fine-tuning",
-    "predicting": "prediction",
-    "score": "prediction",
-    "select_errors": "pattern analysis",
-    "analyze_errors": "pattern analysis",
-    "cluster_analyses": "pattern analysis",
-    "pattern": "pattern analysis",
-    "strategy": "pattern analysis",
-    "plan_batches": "generation and quality control",
-    "quality_control": "generation and quality control",
-    "batch": "generation and quality control",
-    "collect_batches": "generation and quality control",
-}
-
-
-def stage_seconds(events: list[dict[str, Any]], now: float) -> dict[str, float]:
-    """Seconds per stage: the time up to each event belongs to that event's stage. Pauses between sessions do not."""
-    seconds: Counter[str] = Counter()
-    for before, after in zip(events, [*events[1:], {"event": "end", "time": now}], strict=True):
-        if after["event"] != "session":
-            seconds[STAGES.get(after["event"], "closing")] += max(0.0, after["time"] - before["time"])
-    return {stage: round(value, 1) for stage, value in seconds.items()}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pada_graph.clustering import centroids, cluster
+from pada_graph.clustering import centroids, cluster, plane
 from pada_graph.nodes.guard import gives_away
 from pada_graph.nodes.run import Run
 from pada_graph.prompts import render
@@ -22,6 +22,7 @@ from pada_graph.state import (
     Clustering,
     ClusterTask,
     FailureBatch,
+    FailureMap,
     PatternTask,
     Prediction,
     Strategy,
@@ -124,6 +125,16 @@ def cluster_analyses(state: AnalysisState, run: Run) -> AnalysisUpdate:
         {"iteration": iteration, "cluster": k, "centroid": [round(float(x), 6) for x in place]}
         for k, place in enumerate(centroids(vectors, found.labels))
     ]
+    at, explained = plane(vectors)
+    drawn: FailureMap = {
+        "iteration": iteration,
+        "explained": [round(share, 6) for share in explained],
+        "places": [
+            {"failure_id": a["failure_id"], "cluster": label, "x": round(float(x), 6), "y": round(float(y), 6)}
+            for a, label, (x, y) in zip(analyses, found.labels, at, strict=True)
+        ],
+    }
+    run.dir.write_json(f"{folder}/map.json", drawn)
     run.dir.write_jsonl(f"{folder}/centroids.jsonl", places)  # first: where clusters.jsonl is, they are (evolution.py)
     run.dir.write_jsonl(f"{folder}/clusters.jsonl", clusters)
     run.dir.write_json(f"{folder}/clustering.json", clustering)

@@ -1,11 +1,13 @@
 """What the report says of the models: their scores so far, what stands beside accuracy, and what looks wrong."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pada_graph.accounting import total
-from pada_graph.report.texts import clip, spread
+from pada_graph.html.words import clip
+from pada_graph.report.costs import by_role, seconds_so_far
+from pada_graph.report.rounds import RoundFiles
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 from pada_graph.stats import describe, score
@@ -14,8 +16,8 @@ from pada_graph.tasks import get_task
 SPLITS = ("train", "validation", "test")
 
 
-def metrics_so_far(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
-    """metrics.json, or of an unfinished run the same keys as far as predictions and batches tell."""
+def metrics_so_far(run: RunDir, config: Mapping[str, Any], rounds: Sequence[RoundFiles]) -> dict[str, Any]:
+    """metrics.json, or of an unfinished run the same keys as far as predictions, batches and journal tell."""
     if run.path("metrics.json").exists():
         metrics: dict[str, Any] = run.read_json("metrics.json")
         return metrics
@@ -24,7 +26,6 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
         predictions: list[Prediction] = run.rows_so_far(f"{run.iteration(iteration)}/predictions_{split}.jsonl")
         return score(predictions) if predictions else None
 
-    outcomes = [row for t in run.iterations() for row in run.rows_so_far(f"iteration_{t}/batches.jsonl")]
     train = run.artifact("data/train.jsonl")
     return {
         "task": config["task"],
@@ -46,28 +47,10 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any]) -> dict[str, Any]:
             for t in run.iterations()
         ],
         "comparison": None,
-        "accounting": total(outcomes),
-        "teacher": {},
-        "seconds": {},
+        "accounting": total(outcome for files in rounds for outcome in files["outcomes"]),
+        "teacher": by_role(run, config),
+        "seconds": seconds_so_far(run),
     }
-
-
-def flips(run: RunDir, best: int | None, limit: int = 8) -> dict[str, Any] | None:
-    """Examples that differ between iteration 0 and the best: of the test split, else of validation."""
-    for split in ("test", "validation"):
-        before = {item["id"]: item for item in run.rows_so_far(f"iteration_0/predictions_{split}.jsonl")}
-        after = (
-            {item["id"]: item for item in run.rows_so_far(f"iteration_{best}/predictions_{split}.jsonl")}
-            if best
-            else {}
-        )
-        both = [{"before": before[i], "after": after[i]} for i in before if i in after]
-        if both:
-            fixed = [pair for pair in both if pair["after"]["correct"] and not pair["before"]["correct"]]
-            broken = [pair for pair in both if pair["before"]["correct"] and not pair["after"]["correct"]]
-            groups = [("Fixed", len(fixed), spread(fixed, limit)), ("Broken", len(broken), spread(broken, limit))]
-            return {"split": split, "n": len(both), "groups": groups}
-    return None
 
 
 def collapsed(run: RunDir) -> list[str]:

@@ -21,6 +21,7 @@ def overlaps(run: RunDir, limit: int = 50) -> dict[str, Any]:
     stopped = [row for t in run.iterations() for row in run.rows_so_far(f"iteration_{t}/overlaps.jsonl")]
     counts = Counter((row["iteration"], row["subject"], row["kind"]) for row in stopped)
     return {
+        "looked": run.path("data/manifest.json").exists() or bool(data),
         "data": data[:limit],
         "data_total": len(data),
         "stopped": stopped[:limit],

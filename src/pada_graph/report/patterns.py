@@ -7,6 +7,7 @@ from typing import Any
 from pada_graph.evolution import Evolution, Failures, Track, evolution
 from pada_graph.report.texts import letters
 from pada_graph.rundir import RunDir
+from pada_graph.state import FailureMap
 
 NOT_ANALYSED = ("?", -1)  # key and colour of failures that no round looked at
 
@@ -36,6 +37,7 @@ def error_patterns(run: RunDir, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "unanalysed": [row["student"] for row in students if row["failed"] and not row["analysed"]],
         "lines": [_line(track, found) for track in found["tracks"]],
         "examples": _examples(found),
+        "maps": _maps(run, found),
     }
 
 
@@ -85,6 +87,25 @@ def _rounds(run: RunDir, found: Evolution) -> list[dict[str, Any]]:
         if patterns:
             rounds.append({"iteration": t, "patterns": patterns, "analysed": sum(item["size"] for item in patterns)})
     return rounds
+
+
+def _maps(run: RunDir, found: Evolution) -> list[dict[str, Any]]:
+    """Per round with coordinates on file: (key, colour, x, y) of every analysed failure."""
+    tracks = {
+        (stage["round"], stage["cluster"]): track["track"] for track in found["tracks"] for stage in track["stages"]
+    }
+    maps = []
+    for t in run.iterations():
+        name = f"iteration_{t}/map.json"
+        if run.path(name).exists():
+            on_file: FailureMap = run.read_json(name)
+            points = [
+                (letters(number), number, place["x"], place["y"])
+                for place in on_file["places"]
+                for number in [tracks.get((t, place["cluster"]), place["cluster"])]
+            ]
+            maps.append({"iteration": t, "points": points, "explained": on_file["explained"]})
+    return maps
 
 
 def _line(track: Track, found: Evolution) -> dict[str, Any]:

@@ -4,21 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LONGEST = 1500  # characters shown of one text
+from pada_graph.html.words import LONGEST, clip
 
 
-def fields(row: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """A row's fields as text; texts that are no strings as JSON."""
+def fields(row: Mapping[str, Any] | None, longest: int = LONGEST) -> list[tuple[str, str]]:
+    """A row's fields as text of at most `longest` characters; values that are no strings as JSON."""
     return [
-        (name, clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+        (name, clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), longest))
         for name, value in (row or {}).items()
         if name != "id"
     ]
-
-
-def clip(text: str, longest: int = LONGEST) -> str:
-    """The text, or its beginning and how much is left out."""
-    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
 
 
 def spread(items: Sequence[Any], limit: int) -> list[Any]:

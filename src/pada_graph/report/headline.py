@@ -1,0 +1,72 @@
+"""The first lines of a report: what a run brought, in words that claim no more than its statistics allow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pada_graph.html.words import percent, points
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """Say in words what the run brought: the chosen iteration, its test accuracy, and what may be claimed of it.
+
+    `metrics` is metrics.json. "Better" is only said where the paired comparison says it.
+    """
+    entries = {entry["iteration"]: entry for entry in metrics["iterations"]}
+    best = metrics["best_iteration"]
+    if best is None:
+        scored = [
+            f"iteration {t}: {percent(e['validation']['accuracy'])}" for t, e in entries.items() if e["validation"]
+        ]
+        so_far = f"Validation accuracy so far: {', '.join(scored)}." if scored else "Nothing has been scored yet."
+        return f"This run is not finished. {so_far}"
+    test = entries[best]["test"]
+    untuned = metrics["untuned"]["test"]
+    sentences = [_choice(entries, best), _claim(metrics, best, test)]
+    if test and untuned:
+        sentences.append(f"The untuned model scores {percent(untuned['accuracy'])}.")
+        if untuned["accuracy"] > test["accuracy"]:
+            sentences.append(
+                "That is more than the chosen iteration: fine-tuning cost accuracy, and a gain may be recovery."
+            )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _choice(entries: Mapping[int, Any], best: int) -> str:
+    if len(entries) == 1:
+        return "Vanilla fine-tuning (iteration 0) is the only iteration."
+    if best:
+        return (
+            f"Of iterations 0 to {len(entries) - 1}, iteration {best} has the best validation accuracy and was chosen."
+        )
+    first, *later = (entry["validation"] for entry in entries.values())
+    accuracy = percent(max(score["accuracy"] for score in later))
+    return (
+        "Iteration 0, vanilla fine-tuning, was chosen: no later iteration scored higher on validation "
+        f"({accuracy} against {percent(first['accuracy'])}, n = {first['n']}); later iterations were not tested."
+    )
+
+
+def _claim(metrics: Mapping[str, Any], best: int, test: Mapping[str, Any] | None) -> str:
+    if not test:
+        return "The test split was not scored."
+    interval = f"{percent(test['low'])} to {percent(test['high'])}"
+    accuracy = (
+        f"It answers {percent(test['accuracy'])} of {test['n']} test questions correctly (95 % interval {interval})"
+    )
+    compared = metrics["comparison"]
+    if best == 0 or not compared:
+        return f"{accuracy}."
+    p_value = f"p = {compared['p_value']:.2g}" if compared["p_value"] >= 0.001 else "p < 0.001"
+    grouped = compared.get("group_p_value")  # dependent items: McNemar's test does not count
+    test_name = (
+        f"McNemar {p_value}" if grouped is None else f"sign test of {compared['groups']} groups p = {grouped:.2g}"
+    )
+    detail = (
+        f"95 % interval {points(compared['low'])} to {points(compared['high'])}, {test_name}, "
+        f"{compared['fixed']} fixed, {compared['broken']} broken"
+    )
+    if compared["verdict"] == "no detectable difference":
+        difference = points(compared["difference"])
+        return f"{accuracy}: no detectable difference from vanilla fine-tuning ({difference} points; {detail})."
+    size = f"{100 * abs(compared['difference']):.1f} points {compared['verdict']}"
+    return f"{accuracy}: {size} than vanilla fine-tuning ({detail})."

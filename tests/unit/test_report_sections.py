@@ -1,0 +1,192 @@
+"""The report's sections: what they count is what the files hold."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pada_graph.clustering import plane
+from pada_graph.report import build_report
+from pada_graph.report.batches import batch_rounds, scores, turns
+from pada_graph.report.costs import by_role, by_stage
+from pada_graph.report.flips import flips
+from pada_graph.report.provenance import hashes
+from pada_graph.report.rounds import read_rounds
+from pada_graph.rundir import RunDir
+from pada_graph.services import Reply
+from pada_graph.teacher.journal import Call, Journal
+from tests.run_fixture import write_run
+from tests.unit.test_report import Page
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    return RunDir(write_run(tmp_path_factory.mktemp("sections") / "run"))
+
+
+def test_every_step_from_model_to_model_is_counted(run: RunDir) -> None:
+    found = flips(run, 2)
+    assert [(step["split"], step["before"], step["after"]) for step in found] == [
+        ("validation", "Untuned model", "iteration 0"),
+        ("validation", "Iteration 0", "iteration 1"),
+        ("validation", "Iteration 1", "iteration 2"),
+        ("test", "Untuned model", "iteration 0"),
+        ("test", "Iteration 0", "iteration 2"),
+    ]
+    for step in found:
+        assert step["fixed"] + step["broken"] + step["right"] + step["wrong"] == step["n"]
+        for title, total, pairs in step["groups"]:
+            assert len(pairs) == min(total, 12)
+            assert all(pair["after"]["correct"] == (title == "Fixed") != pair["before"]["correct"] for pair in pairs)
+    compared = run.read_json("metrics.json")["comparison"]
+    assert (found[-1]["fixed"], found[-1]["broken"]) == (compared["fixed"], compared["broken"])
+
+
+def test_no_step_is_made_of_models_that_did_not_answer(run: RunDir) -> None:
+    assert [step["after"] for step in flips(run, None) if step["split"] == "test"] == ["iteration 0"]
+
+
+def test_a_batch_is_shown_with_every_attempt_and_its_fate(run: RunDir) -> None:
+    first = batch_rounds(run, read_rounds(run))[0]
+    assert [batch["batch_id"] for batch in first["shown"]] == ["r1-b1", "r1-b2"]  # those with several attempts
+    passed, dropped = first["shown"]
+    assert [[draft["fate"] for draft in slot["drafts"]] for slot in passed["slots"]] == [
+        ["written again", "accepted"],
+        ["written again", "accepted"],
+        ["written again", "accepted"],
+        ["duplicate", "duplicate"],
+        ["contaminated", "contaminated"],
+    ]
+    assert {slot["drafts"][-1]["fate"] for slot in dropped["slots"]} == {"rejected"}
+    assert [draft["review"]["score"] for draft in dropped["slots"][0]["drafts"]] == [4.0, 5.1, 5.0, 6.2]
+
+
+def test_scores_are_those_of_reviews_and_accepted_ones_are_told_apart(run: RunDir) -> None:
+    accepted, others = scores(read_rounds(run))
+    assert sorted(set(accepted)) == [7.6, 8.2] and len(accepted) == 2 * 7
+    assert sorted(set(others)) == [4.0, 5.0, 5.1, 5.5, 6.2]
+    assert len(accepted) + len(others) == sum(len(files["reviews"]) for files in read_rounds(run))
+    assert turns(read_rounds(run)) == ({1: 2, 2: 2}, {4: 2})
+
+
+def test_hashes_are_those_of_the_files(run: RunDir) -> None:
+    found = {what: (rows, value) for what, rows, value in hashes(run, run.read_json("resolved_config.json"))}
+    for name in ("data/test.jsonl", "iteration_1/synthetic_accepted.jsonl"):
+        data = run.path(name).read_bytes()
+        assert found[name] == (str(data.count(b"\n")), hashlib.sha256(data).hexdigest())
+    assert hashlib.sha256(run.path("data/test.jsonl").read_bytes()).hexdigest() in build_report(run.root).read_text()
+
+
+def test_the_funnel_and_the_map_say_in_words_what_they_show(run: RunDir) -> None:
+    page = Page(build_report(run.root))
+    said = [str(figure["aria-label"]) for figure in page.all("svg")]
+    assert any("30 requested, 28 usable (−2 failed), 26 new (−2 duplicate), 24 apart from held-out rows" in alt and
+               "14 accepted (−10 rejected)" in alt for alt in said)  # fmt: skip
+    assert "Map of the 12 analysed failures of round 1; failures per pattern: A 4, B 4, C 4." in said
+    assert any("chosen k = 3" in alt for alt in said)
+    assert any(alt.startswith("Accuracy with 95 % intervals. untuned validation 27.5 %, test 33.3 %") for alt in said)
+
+
+def test_a_round_without_coordinates_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "iteration_1" / "map.json").unlink()
+    page = Page(build_report(tmp_path))
+    assert "Round 1 has no map: its coordinates are not on file" in page.text
+    assert "Round 2 has no map" not in page.text
+
+
+def test_nothing_found_is_said_of_leakage(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    for name in ("data/overlaps.jsonl", "iteration_1/overlaps.jsonl", "iteration_2/overlaps.jsonl"):
+        run.write_jsonl(name, [])
+    run.write_json("data/manifest.json", {})
+    assert "Nothing was found." in Page(build_report(tmp_path)).text
+
+
+def _journal(root: Path, calls: list[tuple[str, str, int, int]]) -> None:
+    journal = Journal(root / "teacher_calls.sqlite")
+    for number, (role, item, sent, received) in enumerate(calls):
+        journal.start(Call(str(number), role, "some", item, 0, "prompt"))  # type: ignore[arg-type]
+        journal.finish(str(number), Reply("text", "stop", sent, received))
+    journal.start(Call("open", "judge", "some", "t1/quality_control/b", 0, "prompt"))
+    journal.close()
+
+
+def test_calls_are_added_up_by_stage_and_by_role(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    _journal(
+        tmp_path,
+        [
+            ("analyst", "t1/analyze_errors/0", 100, 10),
+            ("analyst", "t1/draft_strategy/0", 50, 5),
+            ("generator", "t1/generate/b0", 30, 3),
+            ("judge", "t1/quality_control/b0", 20, 2),
+        ],
+    )
+    config = run.read_json("resolved_config.json")
+    config["models"]["judge"] = config["models"]["analyst"] = {"model": "builtin:rules"}
+    lines = {line["stage"]: line for line in by_stage(run, config, {"set-up": 1.5, "pattern analysis": 2.0})}
+    assert list(lines) == ["set-up", "pattern analysis", "generation and quality control"]
+    assert lines["pattern analysis"] | {"stage": ""} == {
+        "stage": "", "seconds": 2.0, "calls": 2, "input_tokens": 150, "output_tokens": 15, "usd": 0.0,
+    }  # fmt: skip
+    assert lines["set-up"]["calls"] == 0
+    assert lines["generation and quality control"]["calls"] == 2  # the one without a reply is none
+    assert lines["generation and quality control"]["usd"] is None  # the generator's price is not known
+    roles = by_role(run, config)
+    assert {role: use["usd"] for role, use in roles.items()} == {"analyst": 0.0, "generator": None, "judge": 0.0}
+
+
+def test_calls_so_far_are_shown_while_a_run_goes_on(tmp_path: Path) -> None:
+    write_run(tmp_path, finished=False)
+    _journal(tmp_path, [("analyst", "t1/analyze_errors/0", 1000, 10), ("judge", "t1/quality_control/b0", 20, 2)])
+    text = " ".join(Page(build_report(tmp_path)).text.split())
+    assert text.count("All 2 1,020 12 $") == 1  # by role
+    assert "All 0.0 s 2 1,020 12 $" in text  # by stage
+    assert "pattern analysis – 1 1,000 10" in text
+
+
+def test_a_journal_that_cannot_be_read_leaves_the_page_whole(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "teacher_calls.sqlite").write_bytes(b"SQLite format 3\0 torn")
+    assert "fine_tune" in Page(build_report(tmp_path)).text  # times are those of metrics.json
+
+
+def test_prices_that_are_gone_make_dollars_unknown(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    _journal(tmp_path, [("analyst", "t1/analyze_errors/0", 100, 10)])
+    config = run.read_json("resolved_config.json")
+    config["limits"]["prices"] = str(tmp_path / "gone.yaml")
+    assert by_role(run, config)["analyst"]["usd"] is None
+
+
+def test_the_plane_is_the_same_each_time_and_keeps_near_what_is_near() -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.normal(size=(5, 8)) * 0.01 + np.eye(8)[k] for k in range(3)]).astype(np.float32)
+    places, explained = plane(vectors)
+    again, _ = plane(vectors)
+    assert np.array_equal(places, again) and places.shape == (15, 2)
+    assert 0.9 < sum(explained) <= 1 and explained[0] >= explained[1]
+    middle = [places[5 * k : 5 * k + 5].mean(axis=0) for k in range(3)]
+    assert min(np.linalg.norm(middle[a] - middle[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 0.5
+
+
+@pytest.mark.parametrize("vectors", [np.ones((1, 4)), np.ones((6, 4))], ids=["one", "all alike"])
+def test_what_has_no_variance_lies_at_one_place(vectors: np.ndarray) -> None:
+    places, explained = plane(vectors)
+    assert not places.any() and explained == [0.0, 0.0] and places.shape == (len(vectors), 2)
+
+
+def test_two_vectors_span_a_line() -> None:
+    places, explained = plane(np.eye(4)[:2])
+    assert explained[0] == pytest.approx(1) and places[:, 1] == pytest.approx([0, 0])
+    assert json.dumps(explained)
+
+
+def test_parts_of_the_template_are_small() -> None:
+    root = Path(__file__).parents[2] / "src" / "pada_graph"
+    assert max(len(path.read_text().splitlines()) for path in root.rglob("*.j2")) < 100
+    styled = [path.name for path in root.rglob("*.j2") if "<style" in path.read_text()]
+    assert styled == ["base.html.j2"]  # one style for all pages
