@@ -211,7 +211,9 @@ class Hub:
         from huggingface_hub import RepoUrl
 
         self.private.add(private)
-        return RepoUrl(f"https://huggingface.co/{'datasets/' * (repo_type == 'dataset')}me/{repo_id.rpartition('/')[2]}")
+        return RepoUrl(
+            f"https://huggingface.co/{'datasets/' * (repo_type == 'dataset')}me/{repo_id.rpartition('/')[2]}"
+        )
 
     def upload_folder(self, *, repo_id, repo_type, folder_path):
         if repo_id.endswith(self.refuse) and self.refuse:
