@@ -86,7 +86,7 @@ def _allowed(field: FieldInfo) -> str:
     words = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "").replace("NoneType", "null")
     words = words.replace("None", "null")
     if match := re.fullmatch(r"Literal\[(.*)\]", words):
-        words = ", ".join(match[1].replace("'", "").split(", "))
+        return ", ".join(f"`{choice}`" for choice in match[1].replace("'", "").split(", "))
     return f"`{words}`" + (f", {' and '.join(bounds)}" if bounds else "")
 
 

@@ -73,7 +73,7 @@ NOT_RUN = {
     (
         "docs/reproduce.md",
         "pada-graph reproduce",
-    ): "eight runs or more; tests/graph/test_reproduce.py fills both tables",
+    ): "eight runs or more; test_reproduce.py fills both tables",
     ("docs/results.md", "pada-graph reproduce"): "needs an LLM and two hours",
     ("docs/scale.md", "#!/bin/bash"): "needs Slurm",
     ("docs/scale.md", "# In job.json"): "needs SageMaker",
