@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("notebooks/*.md"))]
 SHELL = ("bash", "sh", "shell", "console")
 # Programs of others: that they are called is all we can say.
-FOREIGN = ("aws", "cp", "curl", "export", "git", "hf", "langgraph", "mlflow", "ray", "set", "srun", "torchrun", "vllm")
+FOREIGN = ("aws", "curl", "git", "hf", "langgraph", "mlflow", "ray", "srun", "torchrun", "vllm")
 FOREIGN_SCRIPTS = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py")  # of llama.cpp
-PLAIN = ("cat", "head", "ls", "mkdir", "sed", "shuf", "tail")  # harmless, and what a block needs to go on
+PLAIN = ("cat", "cp", "head", "ls", "mkdir", "sed", "shuf", "tail")  # harmless, and what a block needs to go on
 OURS = ("make", "pada-graph", "pip", "pytest", "python")
 RECORDER = """#!{python} -I
 import json, os, sys

@@ -8,6 +8,7 @@ and files have to exist.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pada_graph.config import RunConfig
+from pada_graph import state
+from pada_graph.config import ROLES, RunConfig
 from pada_graph.teacher.prices import PriceList
 from tests.doc_blocks import PAGES, ROOT, SHELL, Block, Shell, blocks, fault, fenced
 
@@ -82,6 +84,7 @@ NOT_RUN = {
     ("docs/tutorial.md", "git clone"): "the demo takes nine minutes",
     ("docs/usage.md", 'python -c "'): "a server that never ends, for a GGUF file of the reader's",
 }
+RUNNING = {"pada-graph", "pip", "python"}  # pip: everything is installed; its requirements have to be known
 PRICES = [("docs/costs.md", "# my_prices.yaml")]  # YAML that is no configuration of a run
 
 
@@ -137,6 +140,7 @@ def test_the_blocks_of_a_page_work_one_after_the_other(page, finished, tmp_path)
         else:
             calls, done = shell.give(block.text)
             assert [found for call in calls if (found := fault(call))] == [], block
+            assert {call[0] for call in calls} <= RUNNING, f"{block}: list it in NOT_RUN, with the reason"
             assert calls or not block.text.startswith("pada-graph"), block
         assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
@@ -173,3 +177,45 @@ def test_a_yaml_block_is_a_configuration(block: Block):
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
 def test_a_json_block_is_json(block: Block):
     assert [json.loads(line) for line in block.text.splitlines()]
+
+
+def quoted(page: str) -> set[str]:
+    """What a page has in code style, and the fields of the records that it asks for."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    records = [vars(state)[name].__annotations__ for name in re.findall(r"<!-- generated: record (\w+) -->", text)]
+    return {*re.findall(r"`([^`\n]+)`", text), *(field for fields in records for field in fields)}
+
+
+@pytest.mark.slow
+def test_every_file_of_a_run_is_on_its_page(finished):
+    names = set()
+    for path in finished.rglob("*"):
+        first, *rest = path.relative_to(finished).parts
+        folder = first == "untuned" or first.startswith("iteration_")
+        if path.is_file() and folder and len(rest) > 1:
+            names.add("batches/ID.json" if rest[0] == "batches" else f"{rest[0]}/")
+        elif path.is_file():
+            names.add(rest[0] if rest else first)
+    assert len(names) > 30 and names - quoted("run_directory.md") == set()
+
+
+@pytest.mark.slow
+def test_every_line_of_a_runs_files_has_the_fields_of_its_page(finished):
+    known = quoted("run_directory.md")
+    unknown = {}
+    for path in [*finished.glob("data/overlaps.jsonl"), *finished.glob("iteration_1/*.jsonl")]:
+        keys = {key for line in path.read_text().splitlines() for key in json.loads(line)}
+        if keys - known:
+            unknown[path.name] = keys - known
+    assert unknown == {}
+
+
+@pytest.mark.slow
+def test_every_key_of_metrics_is_on_its_page(finished):
+    def keys(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return {*value, *(key for part in value.values() for key in keys(part))}
+        return {key for part in value for key in keys(part)} if isinstance(value, list) else set()
+
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert keys(metrics) - {*ROLES, *quoted("metrics.md")} == set()
