@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,dev
+EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,docs,dev
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo test soak lint format bench graph clean
+.PHONY: setup demo test soak lint format bench graph docs docs-serve clean
 
 setup: $(VENV)/.ready
 
@@ -57,5 +57,12 @@ screenshots: demo
 graph: setup
 	$(BIN)/python docs/draw_graph.py
 
+# The site of docs/, into site/, without network; docs-serve shows it while you write.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site

@@ -56,24 +56,25 @@ class Data(Section):
 class Lora(Section):
     """LoRA adapter (3.2)."""
 
-    r: int = Field(32, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.05, ge=0, lt=1)
+    r: int = Field(32, ge=1, description="Rank of the two matrices that are trained beside each weight (3.2).")
+    alpha: int = Field(32, ge=1, description="Their product counts alpha / r times (3.2).")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Share of the adapter's inputs left out while training (3.2).")
     target_modules: str | list[str] = Field("all-linear", description="PEFT's target_modules; the paper is silent.")
 
 
 class Training(Section):
     """Supervised fine-tuning (3.2); schedule linear to 0, no warm-up, weight decay 0, i.e. plain Adam."""
 
-    epochs: float = Field(5.0, gt=0)  # a float: read back from the run directory it is the same training job
-    learning_rate: float = Field(2e-4, gt=0)
+    # A float: read back from the run directory it is the same training job.
+    epochs: float = Field(5.0, gt=0, description="Passes over the training set (3.2).")
+    learning_rate: float = Field(2e-4, gt=0, description="At the first step; falls linearly to 0 (3.2).")
     batch_size: int = Field(8, ge=1, description="Rows per optimiser step; the paper is silent.")
 
 
 class Inference(Section):
     """How the student answers."""
 
-    engine: Literal["transformers"] = "transformers"
+    engine: Literal["transformers"] = Field("transformers", description="The only one: Hugging Face transformers.")
     max_new_tokens: int | None = Field(None, ge=1, description="null: the task's own limit.")
     batch_size: int = Field(32, ge=1, description="Prompts decoded together.")
 
@@ -111,7 +112,7 @@ class Models(Section):
 class Patterns(Section):
     """Learn from generalization patterns (A.2.1)."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: no failure analysis (ablation); samples from train errors alone.")
     max_errors: int = Field(50, ge=1, description="Validation failures sampled for analysis (3.2).")
     analysis_batch: int = Field(10, ge=1, description="Failures per analysis call (A.5).")
     embedder: str = Field(
@@ -119,8 +120,8 @@ class Patterns(Section):
         min_length=1,
         description="sentence-transformers id, folder or builtin:minilm",
     )
-    min_clusters: int = Field(2, ge=2)
-    max_clusters: int = Field(10, ge=2)
+    min_clusters: int = Field(2, ge=2, description="Fewest patterns; k-means tries no smaller number (3.2).")
+    max_clusters: int = Field(10, ge=2, description="Most patterns; k-means tries no larger number (3.2).")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Patterns":
@@ -132,7 +133,7 @@ class Patterns(Section):
 class TrainErrors(Section):
     """Learn from training errors (A.2.2)."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: no samples from train errors (ablation).")
 
 
 class Generation(Section):
@@ -148,9 +149,9 @@ class Generation(Section):
 class Quality(Section):
     """Quality control (2.4, A.4)."""
 
-    enabled: bool = True
-    threshold: float = Field(7, ge=1, le=10)
-    max_regenerations: int = Field(3, ge=0)
+    enabled: bool = Field(True, description="false: no judge (ablation); checks of form, duplicates and leakage stay.")
+    threshold: float = Field(7, ge=1, le=10, description="Least score of what is accepted (3.2).")
+    max_regenerations: int = Field(3, ge=0, description="New attempts, with feedback, for what fell short (3.2).")
     gate: Literal["batch", "sample"] = Field(
         "batch", description="What is compared with the threshold and written anew."
     )
@@ -193,9 +194,9 @@ class Ray(Section):
 class RunConfig(Section):
     """One run: one method on one task with one seed."""
 
-    task: TaskName = "gsm8k"
+    task: TaskName = Field("gsm8k", description="A file of pada_graph/tasks; jsonl: rows of your own.")
     method: MethodName = Field("pada", description="A file of pada_graph/methods, which says what it does.")
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, description="Of training, sampling and clustering.")
     iterations: int = Field(3, ge=0, description="Rounds of augmentation after vanilla fine-tuning.")
     data: Data = Data()
     student: Student = Student()
@@ -205,7 +206,9 @@ class RunConfig(Section):
     generation: Generation = Generation()
     quality: Quality = Quality()
     limits: Limits = Limits()
-    executor: Literal["local", "ray"] = "local"
+    executor: Literal["local", "ray"] = Field(
+        "local", description="Where the student is trained and asked: this machine, or Ray's workers."
+    )
     ray: Ray = Ray()
     unsafe_code_execution: bool = Field(
         False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."

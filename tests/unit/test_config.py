@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from pada_graph.config import ROLES, RunConfig, load_config, parse_config
 from pada_graph.errors import InputError
@@ -136,3 +137,16 @@ def test_a_model_that_is_never_asked_need_not_exist(tmp_path: Path) -> None:
     services.teacher.close()
     with pytest.raises(InputError, match=r"models\.judge\.model"):
         default_services(RunConfig.model_validate(raw), tmp_path)
+
+
+def test_every_key_says_what_it_does():
+    def undescribed(section: type[BaseModel], prefix: str) -> list[str]:
+        found = []
+        for name, field in section.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                found += undescribed(field.annotation, f"{prefix}{name}.")
+            elif not field.description:
+                found.append(f"{prefix}{name}")
+        return found
+
+    assert undescribed(RunConfig, "") == []
