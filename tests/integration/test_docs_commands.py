@@ -68,6 +68,7 @@ NOT_RUN = {
     ("README.md", "git clone"): "the demo takes nine minutes",
     ("README.md", "from pada_graph import"): "test_readme.py runs it and looks at its results",
     ("docs/export.md", "hf auth login"): "needs an account; test_export.py uploads to a stand-in of the hub",
+    ("docs/export.md", "python -m benchmarks.export_elsewhere"): "installs vLLM and asks two other engines",
     ("docs/export.md", "python convert_hf_to_gguf.py"): "needs llama.cpp",
     ("docs/export.md", "vllm serve"): "needs vLLM and a GPU",
     ("docs/first_real_runs.md", "pada-graph run"): "needs an LLM",

@@ -97,7 +97,7 @@ def _render(template: str, data: "CardData", source: Source, **values: Any) -> s
         obligations=obligations(config),
         **values,
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+    return f"---\n{data.to_yaml()}\n---\n\n{text.rstrip()}\n"
 
 
 def score_words(score: dict[str, Any] | None) -> str:

@@ -37,7 +37,7 @@ def obligations(config: RunConfig) -> list[str]:
     generator = config.models.generator.model
     if "generator" in used_roles(config) and not generator.startswith("builtin:"):
         found.append(
-            f"The synthetic rows were written by {generator}: its provider's terms say what outputs may be used for."
+            f"The generator was {generator}: its licence or its provider's terms say what outputs may be used for."
         )
     return found
 

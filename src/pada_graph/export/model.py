@@ -79,9 +79,12 @@ def write_merged(source: Source, folder: Path, dtype: str) -> Parity:
             f"{source.adapter}: merged into the base it computes something else (a logit differs by {largest:.3g}). "
             "Export with --no-merged and use the adapter."
         )
-    merged.to(torch.bfloat16 if dtype == "bfloat16" else torch.float32).save_pretrained(folder)
+    stored = merged.to(torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    folder.mkdir()
+    with models.without_bars(str(folder)):
+        stored.save_pretrained(folder)
     _write_tokenizer(source, folder)
-    del model, merged
+    del model, merged, stored
     return {
         "prompts": len(prompts),
         "dtype": dtype,

@@ -96,7 +96,7 @@ def load_base(path: str, dtype: "torch.dtype") -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        with _no_bars(path):
+        with without_bars(path):
             return AutoModelForCausalLM.from_pretrained(
                 path, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
@@ -140,7 +140,7 @@ def choose_dtype(name: str) -> "torch.dtype":
 
 
 @contextmanager
-def _no_bars(path: str) -> Iterator[None]:
+def without_bars(path: str) -> Iterator[None]:
     """No progress bars over local files; those of a download stay."""
     from transformers.utils import logging
 
@@ -200,7 +200,7 @@ def _cached(name: str, make: Callable[[Path], None]) -> Path:
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as temporary:
             folder = Path(temporary) / name
             folder.mkdir()
-            with _no_bars(temporary):
+            with without_bars(temporary):
                 make(folder)
             try:
                 folder.rename(target)
