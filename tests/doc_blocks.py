@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("notebooks/*.md"))]
 SHELL = ("bash", "sh", "shell", "console")
 # Programs of others: that they are called is all we can say.
-FOREIGN = ("aws", "curl", "git", "hf", "langgraph", "mlflow", "ray", "srun", "torchrun", "vllm")
+FOREIGN = ("aws", "curl", "git", "hf", "langgraph", "mlflow", "python3", "ray", "srun", "torchrun", "vllm")
 FOREIGN_SCRIPTS = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py")  # of llama.cpp
 PLAIN = ("cat", "cp", "head", "ls", "mkdir", "sed", "shuf", "tail")  # harmless, and what a block needs to go on
 OURS = ("make", "pada-graph", "pip", "pytest", "python")

@@ -83,6 +83,9 @@ NOT_RUN = {
     ("docs/scale.md", "pip install 'pada-graph[ray]'"): "needs a cluster; test_ray.py does it on this machine",
     ("docs/scale.md", "srun"): "needs Slurm and four GPUs",
     ("docs/tutorial.md", "git clone"): "the demo takes nine minutes",
+    ("docs/walkthrough.md", "git clone"): "installs everything anew",
+    ("docs/walkthrough.md", "import torch"): "needs the export of a run with an LLM",
+    ("docs/walkthrough.md", "pada-graph"): "needs an LLM",
     ("docs/usage.md", 'python -c "'): "a server that never ends, for a GGUF file of the reader's",
 }
 RUNNING = {"pada-graph", "pip", "python"}  # pip: everything is installed; its requirements have to be known
@@ -124,6 +127,9 @@ def furnish(folder: Path, page: str, finished: Path) -> None:
     if page == "docs/usage.md":
         rows = ({"prompt": f"What is {number} and {number}?", "answer": str(2 * number)} for number in range(1200))
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if page == "docs/walkthrough.md":
+        (folder.parent / "pada-graph").symlink_to(ROOT)
+        (folder / "data").mkdir()
 
 
 @pytest.mark.slow
