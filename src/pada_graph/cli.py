@@ -7,12 +7,17 @@ import json
 import os
 import signal
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from pada_graph.errors import InputError, StoppedError
+
+if TYPE_CHECKING:
+    from pada_graph.services import Progress
 
 UNSAFE = "humaneval: run generated code without a sandbox where none works. It can do anything you can."
 REBUILD = "Journal, graph state and files contradict each other: give up what was lost, go on with what is there."
@@ -33,8 +38,28 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value, repeatable.")] = None,
     unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
     rebuild_state: Annotated[bool, typer.Option("--rebuild-state", help=REBUILD)] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Events on standard output, one JSON object a line.")] = False,
 ) -> None:
     """Run the loop, or go on with a run that stopped (same command)."""
+    from pada_graph.live import write_json
+
+    overrides = [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution]
+    if not json_:
+        _run(config, overrides, run_dir, rebuild_state)
+        return
+    try:
+        directory, metrics = _run(config, overrides, run_dir, rebuild_state, write_json)
+    except (InputError, StoppedError) as error:
+        kind = "refused" if isinstance(error, InputError) else "stopped"
+        write_json({"event": kind, "time": round(time.time(), 3), "message": str(error)})
+        raise
+    write_json({"event": "result", "time": round(time.time(), 3), "run_dir": str(directory), "metrics": metrics})
+
+
+def _run(
+    config: Path, overrides: list[str], run_dir: Path | None, rebuild_state: bool, write: "Progress | None" = None
+) -> tuple[Path, dict[str, Any]]:
+    """Run and show it; with `write`, events go there, and all words to standard error."""
     from rich.console import Console
 
     from pada_graph.config import load_config
@@ -45,17 +70,36 @@ def run(
     from pada_graph.stats import detectable_words
     from pada_graph.summary import print_summary
 
-    console = Console()
-    settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    console = Console(stderr=write is not None)
+    settings = load_config(config, overrides)
     console.print(detectable_words(settings.data.test_size), soft_wrap=True)
     directory = run_dir or Path(default_run_dir(settings))
     title = f"{settings.method} on {settings.task} · {directory}"
     past = RunDir(directory).read_log("events.jsonl")
-    with watching(console, settings, title, past, going_on(directory) if past else "") as watch:
+    opening = going_on(directory) if past else ""
+    with nullcontext(write) if write else watching(console, settings, title, past, opening) as watch:
         metrics = run_loop(settings, directory, watch=watch, rebuild_state=rebuild_state)
     if past and RunDir(directory).read_log("events.jsonl") == past:
         console.print(f"{directory} was finished before; nothing was run.", markup=False, soft_wrap=True)
     print_summary(console, metrics, directory)
+    return directory, metrics
+
+
+@app.command()
+def status(
+    run_dir: Annotated[Path, typer.Argument(help="A run, finished or not.")],
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object instead of the panel.")] = False,
+) -> None:
+    """Say where a run stands, from another terminal or after a kill; disturbs nothing."""
+    from rich.console import Console
+
+    from pada_graph.live import print_status, read_status, write_json
+
+    found = read_status(run_dir)
+    if json_:
+        write_json(found.as_json())
+    else:
+        print_status(found, Console())
 
 
 @app.command()

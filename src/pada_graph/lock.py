@@ -8,6 +8,7 @@ a directory that it made is removed if the start was refused.
 
 import fcntl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -128,12 +129,31 @@ def _lock(root: Path) -> TextIO:
         file = RunDir(root).path(".lock").open("a")
     except OSError as error:
         raise _unusable(root, error) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise InputError(f"{root}: another process is working on this run. Wait for it, or stop it first.") from error
+    for last in (False, True):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if last:
+                file.close()
+                raise InputError(
+                    f"{root}: another process is working on this run. Wait for it, or stop it first."
+                ) from error
+            time.sleep(0.05)  # perhaps somebody only looked, see in_use
     return file
+
+
+def in_use(root: Path) -> bool:
+    """Whether a process works on the run directory now. Looking refuses nobody: `_lock` tries again after a moment."""
+    place = RunDir(root).path(".lock")
+    if not place.exists():
+        return False
+    with place.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _missing(root: Path) -> list[Path]:

@@ -85,7 +85,10 @@ NOT_RUN = {
     ("docs/tutorial.md", "git clone"): "the demo takes nine minutes",
     ("docs/walkthrough.md", "git clone"): "installs everything anew",
     ("docs/walkthrough.md", "import torch"): "needs the export of a run with an LLM",
-    ("docs/walkthrough.md", "pada-graph"): "needs an LLM",
+    ("docs/walkthrough.md", "pada-graph doctor"): "needs an LLM",
+    ("docs/walkthrough.md", "pada-graph export"): "needs a run with an LLM",
+    ("docs/walkthrough.md", "pada-graph plan"): "its configuration names an LLM of the reader's",
+    ("docs/walkthrough.md", "pada-graph run"): "needs an LLM",
     ("docs/usage.md", 'python -c "'): "a server that never ends, for a GGUF file of the reader's",
 }
 RUNNING = {"pada-graph", "pip", "python"}  # pip: everything is installed; its requirements have to be known

@@ -73,7 +73,15 @@ def test_the_panel_says_the_iteration_once():
 
 
 def test_a_resumed_run_shows_the_scores_it_already_has():
-    past = {"event": "score", "iteration": None, "split": "validation", "accuracy": 0.5, "low": 0.4, "high": 0.6}
+    past = {
+        "event": "score",
+        "iteration": None,
+        "split": "validation",
+        "accuracy": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "time": 1.0,
+    }
     console = Console(force_terminal=True, width=120, record=True)
     with watching(console, CONFIG, "title", [past]) as watch:
         watch(predicting(1, 1.0))
