@@ -40,7 +40,11 @@ class Section(BaseModel):
 class Data(Section):
     """Where the rows come from and how many are used."""
 
-    source: str = Field("hub", description="hub, a folder with train|validation|test.jsonl[.gz], or builtin:demo")
+    source: str = Field(
+        "hub",
+        description="hub, a folder with train|validation|test.jsonl[.gz], one file .jsonl[.gz] that is split here (a "
+        "fifth each for validation and test unless sizes are given), or builtin:demo",
+    )
     train_size: int = Field(1000, ge=1, description="Rows of D_train; smaller sizes are prefixes of larger ones (3.1).")
     validation_size: int = Field(500, ge=1, description="Rows of D_val (3.1).")
     test_size: int = Field(500, ge=1, description="Rows of the test split (3.1).")
@@ -51,6 +55,13 @@ class Data(Section):
     match: Literal["exact", "number", "choice"] = Field(
         "exact", description="Task jsonl only: how an output is compared with the answer."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file(cls, raw: Any) -> Any:
+        from pada_graph.one_file import with_sizes
+
+        return with_sizes(raw) if isinstance(raw, dict) else raw
 
 
 class Lora(Section):

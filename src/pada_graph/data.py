@@ -72,7 +72,8 @@ def load_splits(task: Task, data: Data) -> Splits:
     for file, raw_records in sources.items():
         records = [_parsed(task, ids[place], place, raw) for _, place, raw in raw_records]
         sharing = {split: sizes[split] for split in _ORDER if pools[split] == file}
-        _check_room(f"{data.source}: {file}", len(records), sharing)
+        where = data.source if data.source.endswith(file) else f"{data.source}: {file}"
+        _check_room(where, len(records), sharing)
         random.Random(data.seed).shuffle(records)
         pieces |= _dealt(records, sharing)
     template = Template(task.question(record.row) for record in pieces["train"])

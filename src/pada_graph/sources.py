@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.errors import InputError
+from pada_graph.one_file import named_file
 from pada_graph.paths import named_folder
 from pada_graph.state import Split
 from pada_graph.tasks.base import Task
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _FOLDER = "a folder with train.jsonl, validation.jsonl and test.jsonl (or .jsonl.gz)"
+_ONE = "one file FILE.jsonl or FILE.jsonl.gz with all rows"
 
 Records = Iterable[tuple[int, str, Mapping[str, Any]]]  # row number, its place for messages, the record
 
@@ -45,6 +47,8 @@ def _refuse_constant(name: str) -> None:
 def pools_of(task: Task, source: str) -> Mapping[Split, str]:
     """Which of the source's files each split is cut from: its own where a folder has all three, else the task's rule.
 
+    A source that is one file serves all three.
+
     Raises:
         InputError: the source is no folder.
     """
@@ -53,9 +57,11 @@ def pools_of(task: Task, source: str) -> Mapping[Split, str]:
         return task.pools
     if source == "builtin:demo":
         return own
+    if file := named_file(source):
+        return dict.fromkeys(SPLITS, file.name)
     folder = named_folder(source)
     if folder is None:
-        raise InputError(f"data.source: {source} is not a folder. Use hub, builtin:demo, or {_FOLDER}.")
+        raise InputError(f"data.source: {source} is not a folder. Use hub, builtin:demo, {_ONE}, or {_FOLDER}.")
     return own if all(_paths(folder, name) for name in SPLITS) else task.pools
 
 
@@ -72,6 +78,8 @@ def read_source(task: Task, source: str, file: str) -> Records:
 
         rows = {str(split): records for split, records in demo_rows().items()}
         return _placed(f"builtin:demo {file}", rows[file])
+    if path := named_file(source):
+        return _lines(path)
     return _folder(Path(source).expanduser(), file)
 
 
@@ -101,7 +109,7 @@ def _paths(folder: Path, name: str) -> list[Path]:
     return [path for path in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz") if path.is_file()]
 
 
-def _folder(folder: Path, file: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+def _folder(folder: Path, file: str) -> Records:
     paths = _paths(folder, file)
     if not paths:
         raise InputError(f"data.source: {folder} holds no {file}.jsonl or {file}.jsonl.gz. It must be {_FOLDER}.")
@@ -109,7 +117,11 @@ def _folder(folder: Path, file: str) -> Iterator[tuple[int, str, Mapping[str, An
         raise InputError(
             f"data.source: {folder} holds {file}.jsonl and {file}.jsonl.gz. Remove the one that is not meant."
         )
-    path = paths[0]
+    return _lines(paths[0])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    place = str(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):

@@ -344,7 +344,7 @@ def test_a_damaged_gzip_file_is_named(folder, tmp_path):
 
 
 def test_missing_folders_and_files_are_named_with_the_fix(folder, tmp_path):
-    assert "data.source: nowhere is not a folder. Use hub, builtin:demo, or a folder" in _error("nowhere")
+    assert "data.source: nowhere is not a folder. Use hub, builtin:demo, one file FILE.jsonl" in _error("nowhere")
     (tmp_path / "validation.jsonl").unlink()
     assert f"{tmp_path} holds no validation.jsonl or validation.jsonl.gz" in _error(folder)
     (tmp_path / "train.jsonl.gz").write_bytes(b"")

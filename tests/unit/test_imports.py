@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
     {"state", "config", "errors"},
     {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "inheritance",
-     "leakage", "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox",
+     "leakage", "lock", "methods", "near_duplicates", "one_file", "paths", "prompts", "report", "rundir", "sandbox",
      "scoring", "sources", "stages", "starter", "stats", "stopping", "student", "tasks", "teacher"},
     {"services"},
     {"nodes", "routing"},
