@@ -137,6 +137,11 @@ class Strategy(TypedDict):
     key_elements: list[str]
 
 
+def edited(known: list[Strategy], new: list[Strategy]) -> list[Strategy]:
+    """The reducer of strategies: one whose id is known takes its place, so that a person can edit the list (Studio)."""
+    return list(({s["strategy_id"]: s for s in known} | {s["strategy_id"]: s for s in new}).values())
+
+
 class Slot(TypedDict):
     """One synthetic sample to be written, and the train row it starts from."""
 
@@ -294,7 +299,7 @@ class PadaState(PadaInput, total=False):
     clusterings: Annotated[list[Clustering], add]
     clusters: Annotated[list[Cluster], add]
     patterns: Annotated[list[Pattern], add]
-    strategies: Annotated[list[Strategy], add]
+    strategies: Annotated[list[Strategy], edited]
     plan: Artifact  # this round's batches, a BatchPlan each
     outcomes: Annotated[list[StrategyOutcome], add]
     accounting: Annotated[list[Accounting], add]
@@ -331,7 +336,7 @@ class AnalysisUpdate(TypedDict, total=False):
     clusterings: Annotated[list[Clustering], add]
     clusters: Annotated[list[Cluster], add]
     patterns: Annotated[list[Pattern], add]
-    strategies: Annotated[list[Strategy], add]
+    strategies: Annotated[list[Strategy], edited]
     notes: Annotated[list[str], add]
 
 

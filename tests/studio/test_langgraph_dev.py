@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -143,3 +144,73 @@ def test_the_whole_agent_runs_with_a_configuration_from_the_form(client, studio)
     result = client.runs.wait(None, "pada", input={"run_dir": str(studio / "runs/pada")}, context=VANILLA)
     assert result["best_iteration"] == 0
     assert result["stop_reason"] == "vanilla fine-tuning has no rounds"
+
+
+MONEY = "Write about money alone, with prices in cents."
+
+
+def generator_prompts(root: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(root / "teacher_calls.sqlite")) as journal:
+        return [prompt for (prompt,) in journal.execute("select prompt from calls where role = 'generator'")]
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_person_rewords_one_strategy_and_drops_the_others(client, studio):
+    root = studio / "runs/review"
+    thread = client.threads.create()["thread_id"]
+    client.runs.wait(thread, "demo", input={"run_dir": str(root)}, interrupt_before=["plan_batches"])
+    state = client.threads.get_state(thread)
+    first, *others = state["values"]["strategies"]
+    assert state["next"] == ["plan_batches"] and others and generator_prompts(root) == []
+    edits = [{**first, "generation_approach": MONEY}, *({**other, "generation_approach": ""} for other in others)]
+    client.threads.update_state(thread, {"strategies": edits})
+    result = client.runs.wait(thread, "demo", input=None)
+    assert [strategy["strategy_id"] for strategy in result["strategies"]] == [s["strategy_id"] for s in edits]
+    assert any(MONEY in prompt for prompt in generator_prompts(root))
+    assert not any(other["generation_approach"] in prompt for other in others for prompt in generator_prompts(root))
+    followed = {line["strategy_id"] for line in lines(root / "iteration_1/plan.jsonl") if line["strategy_id"]}
+    assert followed == {first["strategy_id"]}
+
+
+def test_time_travel_forks_a_finished_run_before_its_round(client, studio):
+    root = studio / "runs/travel"
+    thread = client.threads.create()["thread_id"]
+    finished = client.runs.wait(thread, "demo", input={"run_dir": str(root)})
+    before = next(s for s in client.threads.get_history(thread, limit=100) if s["next"] == ["plan_batches"])
+    edits = [{**strategy, "generation_approach": MONEY} for strategy in before["values"]["strategies"]]
+    fork = client.threads.update_state(thread, {"strategies": edits}, checkpoint=before["checkpoint"])
+    asked = len(generator_prompts(root))
+    result = client.runs.wait(thread, "demo", input=None, checkpoint_id=fork["checkpoint"]["checkpoint_id"])
+    assert {strategy["generation_approach"] for strategy in result["strategies"]} == {MONEY}
+    assert {strategy["generation_approach"] for strategy in finished["strategies"]} != {MONEY}
+    assert sum(MONEY in prompt for prompt in generator_prompts(root)) == len(generator_prompts(root)) - asked > 0
+    assert result["stop_reason"] == finished["stop_reason"]
+
+
+def test_a_streamed_run_tells_nodes_and_progress(client, studio):
+    thread = client.threads.create()["thread_id"]
+    stream = client.runs.stream(
+        thread, "demo", input={"run_dir": str(studio / "runs/stream")}, stream_mode=["updates", "custom"],
+        stream_subgraphs=True,
+    )  # fmt: skip
+    parts = [(part.event.split("|")[0], part.data) for part in stream]
+    nodes = [name for kind, data in parts if kind == "updates" for name in data]
+    events = [data["event"] for kind, data in parts if kind == "custom"]
+    assert {"fine_tune", "evaluate", "draft_strategy", "quality_control", "finalize"} <= set(nodes)
+    assert [event for event in events if event in ("initialize", "plan_batches", "finalize")] == [
+        "initialize", "plan_batches", "finalize",
+    ]  # fmt: skip
+    assert events.count("training") >= 2 and events == [
+        line["event"] for line in lines(studio / "runs/stream/events.jsonl")
+    ]
+
+
+def test_a_form_filled_in_wrongly_says_what_is_wrong(client, studio):
+    thread = client.threads.create()["thread_id"]
+    bad = {"run_dir": str(studio / "runs/bad"), "task": "gsm9k"}
+    client.runs.wait(thread, "pada", input=bad, raise_error=False)
+    error = str(client.threads.get_state(thread)["tasks"])
+    assert "task" in error and "gsm8k" in error and not (studio / "runs/bad").exists()

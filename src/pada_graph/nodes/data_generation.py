@@ -39,9 +39,12 @@ def plan_batches(state: PadaState, run: Run) -> PadaState:
     """Share the round's synthetic samples out: as many as half of D_train has rows (3.2), started as the method does.
 
     PaDA-Agent starts half from its patterns, evenly over the clusters, and half from train errors (methods/pada.py).
+    A strategy whose approach a reviewer has emptied is not followed.
     """
     iteration, config = state["iteration"], run.config
-    strategies = [s for s in state.get("strategies", []) if s["iteration"] == iteration]
+    strategies = [
+        s for s in state.get("strategies", []) if s["iteration"] == iteration and s["generation_approach"].strip()
+    ]
     _write_patterns(state, run, strategies)
     starts = run.method.starts(run, iteration, strategies)
     batches = _batches(run, iteration, starts)
