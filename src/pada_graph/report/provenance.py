@@ -30,7 +30,6 @@ def hashes(run: RunDir, config: Mapping[str, Any]) -> list[tuple[str, str, str]]
         if run.path(name).exists():
             manifest = run.read_json(name)
             found.append((f"iteration_{t}/adapter/{WEIGHTS}", "", manifest["files"][WEIGHTS]["sha256"]))
-            found += [(f"rendering of iteration {t}'s rows", "", manifest["render_sha256"])] * (
-                "render_sha256" in manifest
-            )
+            if rendering := manifest.get("render_sha256"):  # adapters of earlier versions have none
+                found.append((f"rendering of iteration {t}'s rows", "", rendering))
     return found
