@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-HELD_OUT = 5  # validation and test get one row in five each: intervals and failures are what a small data set lacks
+ONE_IN = 5  # validation and test get one row in five each: intervals and failures are what a small data set lacks
 
 
 def named_file(name: str) -> Path | None:
@@ -27,7 +27,7 @@ def with_sizes(data: Mapping[str, Any]) -> dict[str, Any]:
     if path is None or {"train_size", "validation_size", "test_size", "overlap"} <= data.keys():
         return dict(data)
     rows = _rows(path)
-    held_out = {split: data.get(split, max(1, rows // HELD_OUT)) for split in ("validation_size", "test_size")}
+    held_out = {split: data.get(split, max(1, rows // ONE_IN)) for split in ("validation_size", "test_size")}
     left = rows - sum(size for size in held_out.values() if isinstance(size, int))
     return {"train_size": max(1, left), **held_out, "overlap": "drop", **data}
 
