@@ -18,8 +18,9 @@ from tests.unit.test_reproduce_tables import finish, grid_of
 PAGES = ("report", "unfinished", "compare", "reproduce")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with its module: while Playwright lives, its event loop runs in this thread, and no other test could start one."""
     executable = find_chromium()
     if executable is None:
         reason = "no Chromium was found (Debian: apt-get install chromium)"
