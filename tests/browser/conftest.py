@@ -20,7 +20,7 @@ PAGES = ("report", "unfinished", "compare", "reproduce")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Ends with its module: while Playwright lives, its event loop runs in this thread, and no other test could start one."""
+    """Ends with its module: its event loop runs in this thread, where no later test could start one."""
     executable = find_chromium()
     if executable is None:
         reason = "no Chromium was found (Debian: apt-get install chromium)"
