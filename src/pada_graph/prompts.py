@@ -75,8 +75,8 @@ def _check(name: str, text: str) -> None:
             f"{name}: {', '.join(f'{{{{ {variable} }}}}' for variable in lost)} is missing; "
             f"prompts/{name}.txt shows where it belongs"
         )
-    for found in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-        raise ValueError(f"{name}, line {found.lineno}: a prompt stands alone; there are no other files to take in")
+    for file in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        raise ValueError(f"{name}, line {file.lineno}: a prompt stands alone; there are no other files to take in")
 
 
 @lru_cache

@@ -16,7 +16,7 @@ _BATCHES = ("synthesize_batches", "synthesize_batch")
 
 def _prompt(name: PromptName, description: str, *nodes: str) -> Any:
     """The field of one prompt. `nodes` go from the outermost to the one that asks; Studio's drawing can be folded."""
-    extra = {"langgraph_nodes": list(nodes), "langgraph_type": "prompt"}
+    extra: dict[str, Any] = {"langgraph_nodes": list(nodes), "langgraph_type": "prompt"}
     return Field(shipped(name), description=description, exclude=True, json_schema_extra=extra)
 
 
