@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pada_graph.errors import InputError
 
@@ -22,6 +22,18 @@ MethodName = Literal[
     "llm2llm",
     "vanilla_repeated",
     "pada_random_strategies",
+]
+PromptName = Literal[
+    "error_analysis",
+    "pattern_categorization",
+    "strategy_drafting",
+    "generate_from_pattern",
+    "generate_from_errors",
+    "quality_control",
+    "answer_verification",
+    "auggpt",
+    "llms_as_instructors",
+    "llm2llm",
 ]
 Role = Literal["analyst", "generator", "judge"]
 ROLES: tuple[Role, ...] = ("analyst", "generator", "judge")
@@ -224,6 +236,17 @@ class RunConfig(Section):
     unsafe_code_execution: bool = Field(
         False, description="Run generated code without a sandbox where none works (humaneval). Anything may happen."
     )
+
+    prompts: dict[PromptName, str] = Field(
+        {}, description="Prompts of your own by name, each in place of the file prompts/NAME.txt, with its variables."
+    )
+
+    @field_validator("prompts")
+    @classmethod
+    def _can_be_filled_in(cls, own: dict[PromptName, str]) -> dict[PromptName, str]:
+        from pada_graph.prompts import changed  # whose renderer is loaded where it is used
+
+        return changed(own)
 
     @model_validator(mode="after")
     def _rules_know_the_demo(self) -> "RunConfig":

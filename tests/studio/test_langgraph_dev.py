@@ -214,3 +214,25 @@ def test_a_form_filled_in_wrongly_says_what_is_wrong(client, studio):
     client.runs.wait(thread, "pada", input=bad, raise_error=False)
     error = str(client.threads.get_state(thread)["tasks"])
     assert "task" in error and "gsm8k" in error and not (studio / "runs/bad").exists()
+
+
+def test_a_prompt_edited_on_its_node_is_what_the_analyst_is_asked(client, studio):
+    assistant = client.assistants.search(graph_id="demo")[0]["assistant_id"]
+    fields = client.assistants.get_schemas(assistant)["context_schema"]["properties"]
+    field = fields["pattern_categorization_prompt"]
+    assert field["langgraph_type"] == "prompt" and field["langgraph_nodes"][-1] == "categorize_pattern"
+    edited = {"pattern_categorization_prompt": f"{field['default']}\nTake your time over it."}
+    root = studio / "runs/prompts"
+    client.runs.wait(None, "demo", input={"run_dir": str(root)}, context=edited, interrupt_before=["plan_batches"])
+    with contextlib.closing(sqlite3.connect(root / "teacher_calls.sqlite")) as journal:
+        asked = [prompt for (prompt,) in journal.execute("select prompt from calls where role = 'analyst'")]
+    assert any(prompt.endswith("Take your time over it.") for prompt in asked)
+    assert set(json.loads((root / "resolved_config.json").read_text())["prompts"]) == {"pattern_categorization"}
+
+
+def test_a_prompt_that_lost_its_data_is_refused_before_anything_is_asked(client, studio):
+    root, thread = studio / "runs/lost", client.threads.create()["thread_id"]
+    lost = {"pattern_categorization_prompt": "What do these have in common?"}
+    with pytest.raises(Exception, match=r"analyses .* is missing"):
+        client.runs.wait(thread, "demo", input={"run_dir": str(root)}, context=lost)
+    assert not root.exists()

@@ -12,7 +12,7 @@ LAYERS = [
     {"state", "config", "errors"},
     {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "inheritance",
      "leakage", "lock", "methods", "near_duplicates", "one_file", "paths", "prompts", "report", "rundir", "sandbox",
-     "scoring", "sources", "stages", "starter", "stats", "stopping", "student", "tasks", "teacher"},
+     "scoring", "sources", "stages", "starter", "stats", "stopping", "student", "studio", "tasks", "teacher"},
     {"services"},
     {"nodes", "routing"},
     {"graph"},

@@ -7,16 +7,16 @@ from pada_graph.config import (
     Model,
     Models,
     Patterns,
-    RunConfig,
     Student,
     TaskName,
     Training,
 )
+from pada_graph.studio import StudioConfig
 
 RULES = Model(model="builtin:rules", temperature=None)
 
 
-class TinyDemo(RunConfig):
+class TinyDemo(StudioConfig):
     """RunConfig with offline defaults. It shows the machinery; the student is too small to learn the task."""
 
     task: TaskName = "demo"

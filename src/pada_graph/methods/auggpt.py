@@ -8,9 +8,8 @@ what stays (choices, passage, signature). Not covered: the authors' few-shot cla
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pada_graph.config import RunConfig
+from pada_graph.config import PromptName, RunConfig
 from pada_graph.methods.base import Generating, Question, Start, parts, requested, split
-from pada_graph.prompts import render
 from pada_graph.state import Branch, Row, Strategy
 from pada_graph.tasks.base import text_field
 
@@ -37,7 +36,7 @@ class AugGpt(Generating):
         repeated = [seed for seed, size in zip(seeds, sizes, strict=True) for _ in range(size)]
         return [(None, part) for part in split(repeated, sizes)]
 
-    def prompt_name(self, branch: Branch) -> str:
+    def prompt_name(self, branch: Branch) -> PromptName:
         """Our own words: the authors' are not published."""
         return "auggpt"
 
@@ -46,7 +45,7 @@ class AugGpt(Generating):
         (seed,) = question.seeds.values()
         example = run.task.example(seed["row"])
         field = run.task.reworded
-        return render(
+        return run.render(
             self.prompt_name("train"),
             field=field,
             text=example[field],

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pada_graph.config import Role, RunConfig
+from pada_graph.config import PromptName, Role, RunConfig
 from pada_graph.state import BatchPlan, Branch, Pattern, Row, Seed, Slot, Split, Strategy
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Generating(Method):
         return ("generator",)
 
     @abstractmethod
-    def prompt_name(self, branch: Branch) -> str:
+    def prompt_name(self, branch: Branch) -> PromptName:
         """The file of prompts/ that the generator is asked with."""
 
     @abstractmethod

@@ -13,8 +13,8 @@ full fine-tuning.
 
 from typing import TYPE_CHECKING
 
+from pada_graph.config import PromptName
 from pada_graph.methods.base import FromTrainErrors, Question
-from pada_graph.prompts import render
 from pada_graph.state import Branch
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class Llm2Llm(FromTrainErrors):
     """One call a wrong row, for one sample where errors are many."""
 
-    def prompt_name(self, branch: Branch) -> str:
+    def prompt_name(self, branch: Branch) -> PromptName:
         """Our own words, to the same purpose as the authors'."""
         return "llm2llm"
 
     def prompt(self, run: "Run", question: Question) -> str:
         """Samples like the seed."""
         (seed,) = question.seeds.values()
-        return render(
+        return run.render(
             self.prompt_name("error"),
             example=run.task.example(seed["row"]),
             ids=list(question.slots),

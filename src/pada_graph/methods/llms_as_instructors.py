@@ -11,8 +11,8 @@ selection down to size, training on the generated data alone, temperature 0.8.
 
 from typing import TYPE_CHECKING, Any
 
+from pada_graph.config import PromptName
 from pada_graph.methods.base import FromTrainErrors, Question
-from pada_graph.prompts import render
 from pada_graph.state import Branch
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class LlmsAsInstructors(FromTrainErrors):
     """The error form; the contrastive one extends it."""
 
-    def prompt_name(self, branch: Branch) -> str:
+    def prompt_name(self, branch: Branch) -> PromptName:
         """Our own words, to the same purpose as the authors'."""
         return "llms_as_instructors"
 
     def prompt(self, run: "Run", question: Question) -> str:
         """Practice against one wrong answer."""
         (seed,) = question.seeds.values()
-        return render(
+        return run.render(
             self.prompt_name("error"),
             question=run.task.prompt(seed["row"]),
             wrong=seed["wrong_answer"],

@@ -7,9 +7,8 @@ one branch the other has all. A judge rates every batch, and feedback goes back 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from pada_graph.config import Role, RunConfig
+from pada_graph.config import PromptName, Role, RunConfig
 from pada_graph.methods.base import Generating, Question, Start, evenly, parts, requested, split
-from pada_graph.prompts import render
 from pada_graph.state import Branch, Seed, Split, Strategy
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Pada(Generating):
         from_patterns = round(total * share)
         return evenly(from_patterns, strategies), (total - from_patterns if wrong else 0)
 
-    def prompt_name(self, branch: Branch) -> str:
+    def prompt_name(self, branch: Branch) -> PromptName:
         """Figure 5 or Figure 6."""
         return "generate_from_pattern" if branch == "pattern" else "generate_from_errors"
 
@@ -84,8 +83,8 @@ class Pada(Generating):
         }
         name = self.prompt_name(question.plan["branch"])
         if question.strategy is None:
-            return render(name, **common)
-        return render(name, strategy=strategy_text(question.strategy), **common)
+            return run.render(name, **common)
+        return run.render(name, strategy=strategy_text(question.strategy), **common)
 
 
 def strategy_text(strategy: Strategy) -> dict[str, object]:

@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from pada_graph.config import ROLES, Models, RunConfig, parse_config
+from pada_graph.errors import InputError
 from pada_graph.lock import hold
 from pada_graph.nodes.recorded_config import CONFIG, record_environment
 from pada_graph.nodes.run import Rows, Run
@@ -55,6 +56,7 @@ def open_run(
             hold(root, session, close_run)
         if root.resolve() not in _open:
             stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
+            _same_prompts(stored, context, root)
             run = _make(_with_keys(stored, context), root, services)
             run.task.check()
             record_environment(run.dir, run.task.environment())
@@ -67,6 +69,16 @@ def close_run(root: Path) -> None:
     """Let go of a run's services; the next node opens it afresh."""
     if (run := _open.pop(root.resolve(), None)) is not None:
         run.services.teacher.close()
+
+
+def _same_prompts(stored: RunConfig, context: RunConfig, root: Path) -> None:
+    """Prompts given in a form are never passed over in silence."""
+    if context.prompts and context.prompts != stored.prompts:
+        names = sorted(name for name in context.prompts if context.prompts[name] != stored.prompts.get(name))
+        raise InputError(
+            f"{root}: this run was started with other prompts ({', '.join(names) or 'more of its own'}). Choose a new "
+            "run_dir for prompts that you changed, or leave them out."
+        )
 
 
 def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:

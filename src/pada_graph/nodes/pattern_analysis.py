@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from pada_graph.clustering import centroids, cluster, plane
 from pada_graph.nodes.guard import gives_away
 from pada_graph.nodes.run import Run
-from pada_graph.prompts import render
 from pada_graph.state import (
     Analysis,
     AnalysisInput,
@@ -76,7 +75,7 @@ def analyze_errors(state: FailureBatch, run: Run) -> AnalysisUpdate:
     failures = {f"v{number}": failure for number, failure in enumerate(state["failures"], start=1)}
 
     def prompt(ids: Sequence[str]) -> str:
-        return render("error_analysis", samples=[_sample(id_, failures[id_]) for id_ in ids])
+        return run.render("error_analysis", samples=[_sample(id_, failures[id_]) for id_ in ids])
 
     item = f"t{iteration}/analyze_errors/{state['batch']}"
     answer = ask_items(
@@ -150,7 +149,7 @@ def categorize_pattern(state: ClusterTask, run: Run) -> AnalysisUpdate:
         for number, a in enumerate(state["analyses"], start=1)
     ]
     item = f"t{iteration}/categorize_pattern/{k}"
-    prompt = render("pattern_categorization", analyses=analyses)
+    prompt = run.render("pattern_categorization", analyses=analyses)
     reply = ask_object(run.services.teacher, "analyst", item=item, prompt=prompt, schema=PatternReply)
     if reply is None:
         return {"notes": [f"{item}: no usable reply; cluster {k} is left out"]}
@@ -174,7 +173,7 @@ def draft_strategy(state: PatternTask, run: Run) -> AnalysisUpdate:
     iteration, pattern = state["iteration"], state["pattern"]
     item = f"t{iteration}/draft_strategy/{pattern['cluster']}"
     categories = [{"category_name": pattern["category_name"], "error_pattern": pattern["error_pattern"]}]
-    prompt = render("strategy_drafting", categories=categories, fields=run.task.generated_fields)
+    prompt = run.render("strategy_drafting", categories=categories, fields=run.task.generated_fields)
     reply = ask_object(run.services.teacher, "analyst", item=item, prompt=prompt, schema=StrategyReply, first=True)
     if reply is None:
         return {"notes": [f"{item}: no usable reply; the pattern has no strategy"]}

@@ -13,7 +13,6 @@ from pada_graph.nodes.data_generation import asked_for, example_id
 from pada_graph.nodes.guard import quotable, screen_drafts
 from pada_graph.nodes.run import Run
 from pada_graph.nodes.verification import verify_answers
-from pada_graph.prompts import render
 from pada_graph.state import Attempt, BatchOutcome, BatchPlan, BatchState, BatchUpdate, Draft, Review, Sample
 from pada_graph.teacher.ask import ask_items
 
@@ -138,7 +137,7 @@ def _review(state: BatchState, run: Run, drafts: list[Draft]) -> dict[str, Revie
             }
             for id_ in ids
         ]
-        return render("quality_control", strategies=[strategy_text(strategy)] if strategy else [], pairs=pairs)
+        return run.render("quality_control", strategies=[strategy_text(strategy)] if strategy else [], pairs=pairs)
 
     answer = ask_items(
         run.services.teacher,

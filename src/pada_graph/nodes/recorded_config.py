@@ -13,6 +13,7 @@ from pada_graph.teacher.models import TRANSPORT
 from pada_graph.teacher.secrets import redact, without_secrets
 
 CONFIG = "resolved_config.json"
+LONGEST = 200  # characters of a value in a message
 
 
 def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> None:
@@ -70,8 +71,14 @@ def redacted(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(before: object, after: object) -> str:
-    said = f"{json.dumps(before, ensure_ascii=False)} is recorded, {json.dumps(after, ensure_ascii=False)} is given"
+    old, new = (_cut(json.dumps(value, ensure_ascii=False)) for value in (before, after))
+    said = f"{old} is recorded, {new} is given"
     return redact(said, {})
+
+
+def _cut(text: str) -> str:
+    """Whole prompts do not fit into a message."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:

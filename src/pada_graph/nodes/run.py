@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pada_graph.config import RunConfig
+from pada_graph.config import PromptName, RunConfig
 from pada_graph.errors import InputError
 from pada_graph.leakage import LONGEST, SHORTEST, Embed, LeakageGuard, OverlapIndex
 from pada_graph.methods import get_method
 from pada_graph.methods.base import Generating, Method
 from pada_graph.near_duplicates import NearDuplicates, Template
+from pada_graph.prompts import render
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
 from pada_graph.state import Prediction, Row, Sample, Split
@@ -157,6 +158,10 @@ class Run:
         tokens = sum(role["input_tokens"] + role["output_tokens"] for role in usage)
         usd = total([role["usd"] for role in usage])
         return {"calls": sum(role["calls"] for role in usage), "tokens": tokens, "usd": usd}
+
+    def render(self, prompt: PromptName, **values: Any) -> str:
+        """Fill in the run's own prompt of this name, or the shipped one."""
+        return render(prompt, self.config.prompts.get(prompt), **values)
 
     def rng(self, *purpose: object) -> random.Random:
         """A generator that depends on the run's seed and on what it is for, not on what was drawn before."""

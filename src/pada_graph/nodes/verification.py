@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from pada_graph.nodes.run import Run
-from pada_graph.prompts import render
 from pada_graph.state import BatchState, Draft
 from pada_graph.teacher.ask import ask_items
 
@@ -34,7 +33,7 @@ def verify_answers(state: BatchState, run: Run, drafts: list[Draft]) -> list[Dra
 
     def prompt(ids: Sequence[str]) -> str:
         questions = [{"sample_id": id_, "question": run.task.prompt(rows[id_])} for id_ in ids]
-        return render("answer_verification", questions=questions)
+        return run.render("answer_verification", questions=questions)
 
     plan = state["plan"]
     replies = ask_items(

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from pada_graph.config import RunConfig
+from pada_graph.config import PromptName, RunConfig
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
-from pada_graph.prompts import PROMPTS
+from pada_graph.prompts import shipped
 from pada_graph.state import Row
 from pada_graph.tasks import get_task
 from pada_graph.tasks.base import Task
@@ -26,7 +26,7 @@ class Texts:
     example: list[int]  # a train row as a generator sees it
     question: list[int]  # a train row's prompt, as a judge answers it
     proves_answers: bool  # no judge verifies the answers of this task
-    prompts: dict[str, int]  # prompts/*.txt without data
+    prompts: dict[str, int]  # by name, without data
     student: str  # how student tokens were counted
     asked: dict[str, int]  # student tokens of a split's prompts
     answered: dict[str, int]  # student tokens of a split's targets
@@ -49,7 +49,7 @@ def read_texts(config: RunConfig) -> Texts:
         example=[_length(task.example(row)) for row in splits["train"]],
         question=[_length(task.prompt(row)) for row in splits["train"]],
         proves_answers=task.proves_answers,
-        prompts=_bare_prompts(task),
+        prompts=_bare_prompts(config, task),
         student=how,
         asked={split: sum(prompt for prompt, _ in rows) for split, rows in pairs.items()},
         answered={split: sum(target for _, target in rows) for split, rows in pairs.items()},
@@ -69,10 +69,11 @@ def _failure(task: Task, row: Row) -> int:
     )
 
 
-def _bare_prompts(task: Task) -> dict[str, int]:
+def _bare_prompts(config: RunConfig, task: Task) -> dict[str, int]:
     """The templates as they are, with the task's fields: a little more than what is left of them when filled in."""
     fields = _length(task.generated_fields)
-    return {path.stem: len(path.read_bytes()) + fields for path in PROMPTS.glob("*.txt")}
+    texts = {name: config.prompts.get(name) or shipped(name) for name in get_args(PromptName)}
+    return {name: len(text.encode()) + fields for name, text in texts.items()}
 
 
 def _student_counter(config: RunConfig) -> tuple[Callable[[str, str], tuple[int, int]], str]:

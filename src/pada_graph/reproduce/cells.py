@@ -37,6 +37,8 @@ class Cell:
         models = {role: _without_transport(model) for role, model in raw["models"].items()}
         texts = sorted(PROMPTS.glob("*.txt")) if used_roles(self.config) else []
         prompts = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in texts}
+        own = raw.pop("prompts")
+        raw |= {"prompts": own} if own else {}
         return _sha256({"rows": self.rows, "config": {**raw, "models": models}, "prompts": prompts})
 
     @cached_property
