@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,docs,dev
+EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,tracking,docs,dev
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: setup demo test soak lint format bench graph docs docs-serve clean

@@ -8,13 +8,18 @@ The names load on first use, so that importing the package is quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pada_graph.telemetry import switch_off
+
 if TYPE_CHECKING:
     from pada_graph.config import RunConfig, load_config
     from pada_graph.graph import build_graph
     from pada_graph.runner import run
     from pada_graph.services import Services
+    from pada_graph.tracking import tracked
 
-__all__ = ["RunConfig", "Services", "build_graph", "load_config", "run"]
+__all__ = ["RunConfig", "Services", "build_graph", "load_config", "run", "tracked"]
+
+switch_off()
 
 _HOME = {
     "RunConfig": "config",
@@ -22,6 +27,7 @@ _HOME = {
     "build_graph": "graph",
     "load_config": "config",
     "run": "runner",
+    "tracked": "tracking",
 }
 
 

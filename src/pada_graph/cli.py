@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -18,9 +18,11 @@ from pada_graph.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     from pada_graph.services import Progress
+    from pada_graph.tracking import TrackerName
 
 UNSAFE = "humaneval: run generated code without a sandbox where none works. It can do anything you can."
 REBUILD = "Journal, graph state and files contradict each other: give up what was lost, go on with what is there."
+TRACK = "Show the run there too (docs/watch.md). Off unless asked for."
 COMMAS = "with commas between them."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -39,16 +41,17 @@ def run(
     unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
     rebuild_state: Annotated[bool, typer.Option("--rebuild-state", help=REBUILD)] = False,
     json_: Annotated[bool, typer.Option("--json", help="Events on standard output, one JSON object a line.")] = False,
+    track: Annotated[Literal["mlflow", "trackio"] | None, typer.Option(help=TRACK)] = None,
 ) -> None:
     """Run the loop, or go on with a run that stopped (same command)."""
     from pada_graph.live import write_json
 
     overrides = [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution]
     if not json_:
-        _run(config, overrides, run_dir, rebuild_state)
+        _run(config, overrides, run_dir, rebuild_state, track)
         return
     try:
-        directory, metrics = _run(config, overrides, run_dir, rebuild_state, write_json)
+        directory, metrics = _run(config, overrides, run_dir, rebuild_state, track, write_json)
     except (InputError, StoppedError) as error:
         kind = "refused" if isinstance(error, InputError) else "stopped"
         write_json({"event": kind, "time": round(time.time(), 3), "message": str(error)})
@@ -57,7 +60,12 @@ def run(
 
 
 def _run(
-    config: Path, overrides: list[str], run_dir: Path | None, rebuild_state: bool, write: "Progress | None" = None
+    config: Path,
+    overrides: list[str],
+    run_dir: Path | None,
+    rebuild_state: bool,
+    track: "TrackerName | None",
+    write: "Progress | None" = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Run and show it; with `write`, events go there, and all words to standard error."""
     from rich.console import Console
@@ -69,6 +77,7 @@ def _run(
     from pada_graph.runner import run as run_loop
     from pada_graph.stats import detectable_words
     from pada_graph.summary import print_summary
+    from pada_graph.tracking import tracked
 
     console = Console(stderr=write is not None)
     settings = load_config(config, overrides)
@@ -77,7 +86,15 @@ def _run(
     title = f"{settings.method} on {settings.task} · {directory}"
     past = RunDir(directory).read_log("events.jsonl")
     opening = going_on(directory) if past else ""
-    with nullcontext(write) if write else watching(console, settings, title, past, opening) as watch:
+    with ExitStack() as stack:
+        shown = write or stack.enter_context(watching(console, settings, title, past, opening))
+        tracker = stack.enter_context(tracked(track, directory)) if track else None
+
+        def watch(event: dict[str, Any]) -> None:
+            shown(event)
+            if tracker:
+                tracker(event)
+
         metrics = run_loop(settings, directory, watch=watch, rebuild_state=rebuild_state)
     if past and RunDir(directory).read_log("events.jsonl") == past:
         console.print(f"{directory} was finished before; nothing was run.", markup=False, soft_wrap=True)

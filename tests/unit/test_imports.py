@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
-    {"state", "config", "errors"},
+    {"state", "config", "errors", "telemetry"},
     {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "inheritance",
      "leakage", "lock", "methods", "near_duplicates", "one_file", "paths", "prompts", "report", "rundir", "sandbox",
      "scoring", "sources", "stages", "starter", "stats", "stopping", "student", "studio", "tasks", "teacher"},
@@ -17,7 +17,7 @@ LAYERS = [
     {"nodes", "routing"},
     {"graph"},
     {"consistency", "runner"},
-    {"live", "summary", "compare", "plan", "doctor", "preview", "reproduce", "export"},
+    {"live", "summary", "tracking", "compare", "plan", "doctor", "preview", "reproduce", "export"},
     {"cli"},
     {"__main__"},
 ]  # fmt: skip
@@ -62,7 +62,8 @@ def test_imports_point_one_way(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_heavy_packages_are_imported_where_they_are_used(path):
     heavy = {"torch", "transformers", "trl", "peft", "datasets", "sentence_transformers", "sklearn", "boto3",
-             "langchain_aws", "langchain_openai", "matplotlib", "scipy", "statsmodels", "ray", "xllamacpp"}  # fmt: skip
+             "langchain_aws", "langchain_openai", "matplotlib", "scipy", "statsmodels", "ray", "xllamacpp", "mlflow",
+             "trackio"}  # fmt: skip
     assert not heavy & {module.split(".")[0] for module in imports(path, everywhere=False)}
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from pada_graph import errors
+from pada_graph import errors, telemetry
 from pada_graph.errors import OutOfMemoryError, PadaError, StoppedError
 from pada_graph.services import Progress, TrainJob
 from pada_graph.student import manifest, training, worker
@@ -21,8 +21,7 @@ VMSTAT = Path("/proc/vmstat")  # Linux counts there the processes it killed for 
 # Set only where the user has not: no library that the worker loads reports to anybody, and threads that wait for each
 # other sleep. Spinning, two of them on a core that is shared with another process compute a third of what one does.
 DEFAULTS = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
+    **telemetry.OFF,
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "passive",
 }
