@@ -205,9 +205,10 @@ def preview(
     run_dir: Annotated[Path | None, typer.Option(help="A new folder to keep it all; else nothing stays.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value, repeatable.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Print every call, its prompt and reply whole.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Only the train rows; no teacher is asked.")] = False,
     unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
 ) -> None:
-    """Carry a handful of failures through to three scored samples, without training, and show every step."""
+    """Show three train rows as they are trained, then carry a handful of failures through to three scored samples."""
     import tempfile
     import time
     from contextlib import nullcontext
@@ -225,6 +226,9 @@ def preview(
             console.print(describe(event), style="dim", markup=False, highlight=False, soft_wrap=True)
 
     settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    previewing.print_train_rows(console, settings)
+    if rows:
+        return
     started = time.monotonic()
     with nullcontext(run_dir) if run_dir else tempfile.TemporaryDirectory(prefix="pada-preview-") as folder:
         found = previewing.run_preview(settings, Path(folder), watch=watch)

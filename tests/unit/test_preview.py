@@ -11,9 +11,9 @@ from rich.console import Console
 
 from pada_graph.config import parse_config
 from pada_graph.errors import InputError, StoppedError
-from pada_graph.preview import print_preview, run_preview
-from pada_graph.preview.show import clip, printable
+from pada_graph.preview import print_preview, print_train_rows, run_preview
 from pada_graph.preview.small_round import preview_config
+from pada_graph.preview.words import clip, printable
 from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, fake_services, write_sums
 
 PADA = [sys.executable, "-c", "from pada_graph.cli import main; main()"]
@@ -95,6 +95,32 @@ def test_a_student_without_failures_ends_it_early(config, tmp_path):
     assert "There is nothing to learn from" in shown(config, found)
 
 
+def test_three_train_rows_are_shown_as_they_are_trained(config):
+    from pada_graph.data import load_splits
+    from pada_graph.student import models, render
+    from pada_graph.tasks import get_task
+
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_train_rows(console, config)
+    text = console.export_text()
+    train = load_splits(get_task("jsonl", "number"), config.data)["train"]
+    path = models.resolve("builtin:tiny")
+    tokenizer = models.load_tokenizer(path)
+    assert "3 of 20 train rows" in text
+    for row in train[:3]:
+        ids = render.training_row(tokenizer, models.end_ids(path, tokenizer), row["prompt"], row["answer"])
+        trained = sum(label != render.IGNORED for label in ids["labels"])
+        assert f"-- {row['id']}: {len(ids['labels'])} tokens, {trained} of them trained\n" in text
+        assert f"{row['prompt']}<|im_end|><|im_start|>assistant\n\n-> {row['answer']}<|im_end|>" in text
+    assert train[3]["id"] not in text
+
+
+def test_what_is_trained_differs_in_colour_where_there_are_colours(config):
+    file = io.StringIO()
+    print_train_rows(Console(width=80, file=file, force_terminal=True, color_system="standard"), config)
+    assert "\x1b[1;32m-> " in file.getvalue()
+
+
 def test_what_a_model_writes_does_not_reach_the_terminal_as_commands():
     assert printable("a\x1b[2J\x07\u202eb\n\tc") == "a\ufffd[2J\ufffd\ufffdb\n\tc"
     assert clip("abcdefgh", 4) == "ab\n[... 4 characters, shown by --full ...]\ngh"
@@ -125,6 +151,20 @@ def pada(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_names_what_is_wrong(tmp_path):
     result = pada("preview", "examples/demo.yaml", "--set", "method=vanilla")
     assert result.returncode == 2 and "round of augmentation" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_rows_alone_ask_no_teacher_and_need_no_round():
+    sizes = {"data.train_size": 20, "data.validation_size": 12, "data.test_size": 12}
+    values = {
+        "task": "demo",
+        "data.source": "builtin:demo",
+        "student.model": "builtin:tiny",
+        "method": "vanilla",
+    } | sizes
+    sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+    result = pada("preview", "examples/gsm8k_bedrock.yaml", "--rows", *sets)
+    assert result.returncode == 0, result.stderr
+    assert "3 of 20 train rows" in result.stdout and "failures" not in result.stdout
 
 
 @pytest.mark.slow

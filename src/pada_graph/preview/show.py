@@ -1,15 +1,14 @@
 """A preview in words: what went into each step, what came out, and what it cost."""
 
 from collections.abc import Callable
-from typing import Any
 
 from rich.console import Console
 
 from pada_graph.config import RunConfig
+from pada_graph.preview.rows import as_trained, print_trained
 from pada_graph.preview.small_round import Exchange, Preview
-from pada_graph.state import Prediction, Row
-from pada_graph.student import models, render
-from pada_graph.tasks import get_task
+from pada_graph.preview.words import clip, printable
+from pada_graph.state import Prediction
 from pada_graph.teacher.prices import dollars, total
 
 LONGEST = 1500  # characters of a prompt or reply
@@ -47,16 +46,16 @@ def print_preview(console: Console, config: RunConfig, found: Preview, seconds: 
         if len(asked) > 1 and not full:
             say(f"... and {len(asked) - 1} more, shown by --full")
     heading(f"Samples: {len(found.accepted)} accepted, {len(found.rejected)} not")
-    trained = _as_trained(config)
+    trained = as_trained(config)
     for sample in found.accepted:
         rating = "not judged" if sample["review"] is None else f"rated {sample['review']['score']:.1f} of 10"
         say(f"-- {sample['id']}, from {sample['seed_id']}: accepted, {rating}", "bold")
-        say(trained(sample["row"]))
+        print_trained(console, trained(sample["row"]))
     for entry in found.rejected:
         rating = "" if entry["score"] is None else f", rated {entry['score']:.1f} of 10"
         say(f"-- {entry['sample_id']}, from {entry['seed_id']}: {entry['fate']}{rating}: {entry['reason']}", "bold")
         if entry["row"] is not None:
-            say(trained(entry["row"]))
+            print_trained(console, trained(entry["row"]))
         if entry["feedback"]:
             say(f"feedback: {entry['feedback']}")
     heading("Cost")
@@ -90,36 +89,3 @@ def _exchange(exchange: Exchange, say: Callable[..., None], place: str, longest:
     say(f"-- {exchange.role}, {place}{attempt}: {reply.input_tokens} tokens in, {reply.output_tokens} out", "bold")
     say(clip(exchange.prompt, longest))
     say(f"-> {clip(reply.text, longest)}" + ("" if reply.stop_reason == "stop" else f"  ({reply.stop_reason})"))
-
-
-def _as_trained(config: RunConfig) -> Callable[[Row], str]:
-    """A row as the student is trained on it, through its chat template; the trained part stands after an arrow."""
-    path = models.resolve(config.student.model)
-    tokenizer: Any = models.load_tokenizer(path)
-    ends = models.end_ids(path, tokenizer)
-    task = get_task(config.task, config.data.match, config.unsafe_code_execution)
-
-    def show(row: Row) -> str:
-        rendered = render.training_row(tokenizer, ends, task.prompt(row), task.target(row))
-        start = rendered["labels"].count(render.IGNORED)
-        prompt, completion = (
-            tokenizer.decode(ids) for ids in (rendered["input_ids"][:start], rendered["input_ids"][start:])
-        )
-        return f"{prompt}\n-> {completion}"
-
-    return show
-
-
-def clip(text: str, longest: int) -> str:
-    """The beginning and the end of a long text: a prompt's instructions stand at its end."""
-    if len(text) <= longest:
-        return text
-    left_out = f"[... {len(text) - longest:,} characters, shown by --full ...]"
-    return f"{text[: longest // 2]}\n{left_out}\n{text[-(longest // 2) :]}"
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would obey."""
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

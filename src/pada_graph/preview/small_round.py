@@ -105,7 +105,10 @@ def preview_config(config: RunConfig) -> RunConfig:
         InputError: the run has no round of augmentation.
     """
     if rounds(config) == 0:
-        raise InputError("preview shows a round of augmentation, and this configuration has none (method, iterations).")
+        raise InputError(
+            "preview shows a round of augmentation, and this configuration has none (method, iterations). Its train "
+            "rows alone: preview --rows."
+        )
     raw = config.model_dump()
     rows = {"train_size": TRAIN_ROWS, "validation_size": VALIDATION_ROWS}
     raw["iterations"] = 1
