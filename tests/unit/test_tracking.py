@@ -72,14 +72,13 @@ def tracked_run(tmp_path, services=None, **changes):
             [("iteration_2/loss", 1.5, 7), ("iteration_2/learning_rate", 1e-4, 7)],
         ),
         (
-            {"event": "score", "iteration": None, "split": "test", **SCORE, "measures": {"f1": 0.6}},
+            {"event": "score", "iteration": None, "split": "test", **SCORE},
             [
                 ("untuned/test/accuracy", 0.4, 0),
                 ("untuned/test/low", 0.2, 0),
                 ("untuned/test/high", 0.7, 0),
                 ("untuned/test/unparsed", 1, 0),
                 ("untuned/test/truncated", 0, 0),
-                ("untuned/test/f1", 0.6, 0),
             ],
         ),
         (

@@ -28,9 +28,7 @@ def points(event: dict[str, Any]) -> list[Point]:
         found += _named(f"iteration_{iteration}", event, TRAINING, event["step"])
     elif kind == "score":
         model = "untuned" if iteration is None else "student"
-        group = f"{model}/{event['split']}"
-        measures = event.get("measures") or {}
-        found += _named(group, {**measures, **event}, (*SCORED, *measures), iteration or 0)
+        found += _named(f"{model}/{event['split']}", event, SCORED, iteration or 0)
     elif kind == "fine_tune":
         found += _named("rows", event, ("train_rows", "synthetic_rows"), iteration or 0)
     elif kind == "collect_batches":
