@@ -1,6 +1,7 @@
 """The command line as a person types it: exit status and one clear message, never a traceback."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,38 @@ def test_init_writes_a_config_that_loads_and_rows_that_parse(tmp_path):
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 6, "validation": 2, "test": 2}
     refused(pada("init", "new", cwd=tmp_path), "is not empty")
     refused(pada("init", "new/pada.yaml", cwd=tmp_path), "cannot be made")
+
+
+@pytest.mark.parametrize(
+    ("letter", "models", "student"),
+    [
+        ("A", ("bedrock_converse:us.", "bedrock_converse:us.", "bedrock_converse:us."), "meta-llama/"),
+        ("B", ("openai:NAME", "openai:NAME", "openai:OTHER"), "builtin:smollm2-135m"),
+        ("C", ("gguf:/path/to/model", "gguf:/path/to/model", "gguf:/path/to/other"), "meta-llama/"),
+    ],
+)
+def test_the_starters_other_settings_load_in_the_place_of_the_first(tmp_path, letter, models, student):
+    import yaml
+
+    from pada_graph.config import parse_config
+    from pada_graph.starter import FILES
+
+    raw = yaml.safe_load((FILES / "pada.yaml").read_text())
+    group = "A"
+    for line in (FILES / "pada.yaml").read_text().splitlines():
+        if line.startswith("  # ") and line[4:6] in ("A.", "B.", "C."):
+            group = line[4]
+        setting = re.match(r"  # (model|embedder|analyst|generator|judge): +(.+?)(?: +# ([ABC])\. .*)?$", line)
+        if setting and (setting[3] or group) == letter:
+            section = {"model": "student", "embedder": "patterns"}.get(setting[1], "models")
+            raw[section][setting[1]] = yaml.safe_load(setting[2])
+    config = parse_config(raw, "starter")
+    for role, model in zip(("analyst", "generator", "judge"), models, strict=True):
+        assert getattr(config.models, role).model.startswith(model)
+    assert config.student.model.startswith(student)
+    assert config.patterns.embedder == (
+        "builtin:minilm" if letter == "B" else "sentence-transformers/all-mpnet-base-v2"
+    )
 
 
 def test_score_answers_line_by_line(tmp_path):
