@@ -83,7 +83,7 @@ def _run(
     settings = load_config(config, overrides)
     console.print(detectable_words(settings.data.test_size), soft_wrap=True)
     directory = run_dir or Path(default_run_dir(settings))
-    title = f"{settings.method} on {settings.task} · {directory}"
+    title = f"{settings.method} on {settings.task_name} · {directory}"
     past = RunDir(directory).read_log("events.jsonl")
     opening = going_on(directory) if past else ""
     with ExitStack() as stack:
@@ -131,13 +131,14 @@ def init(directory: Annotated[Path, typer.Argument(help="A new folder.")]) -> No
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help='JSONL: {"task", "output", "gold"} a line.')],
+    task: Annotated[Path | None, typer.Option(help="Python file of a task of your own; lines name it FILE.py.")] = None,
     unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
 ) -> None:
     """Score outputs: one {"correct", "parsed", "reason"} a line, in the same order; the total goes to stderr.
 
     The gold of each task: arc_challenge and hellaswag {"answer": "B", "choices": ["...", "..."]}; gsm8k "12" or the
     published answer that ends with "#### 12"; squad ["accepted answer", ...]; humaneval {"prompt", "entry_point",
-    "test"}.
+    "test"}. Of --task: a row of its data.
     """
     from pada_graph.scoring import score_lines
 
@@ -149,7 +150,7 @@ def score(
         raise InputError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
     correct = total = 0
     try:
-        for result in score_lines(lines, str(file), unsafe_code_execution):
+        for result in score_lines(lines, str(file), unsafe_code_execution, task):
             typer.echo(json.dumps(result, ensure_ascii=False))
             correct, total = correct + result["correct"], total + 1
         typer.echo(f"{correct} of {total} correct ({correct / total:.1%})", err=True)

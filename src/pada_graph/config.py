@@ -5,7 +5,7 @@ It is also the graph's context_schema, which is what Studio makes its form from.
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -217,7 +217,14 @@ class Ray(Section):
 class RunConfig(Section):
     """One run: one method on one task with one seed."""
 
-    task: TaskName = Field("gsm8k", description="A file of pada_graph/tasks; jsonl: rows of your own.")
+    task: str = Field(
+        "gsm8k",
+        description="A file of pada_graph/tasks; jsonl: rows of your own; a path that ends in .py: a task of your own.",
+        examples=[*get_args(TaskName), "./my_task.py"],
+    )
+    task_sha256: str | None = Field(
+        None, description="Of the file that `task` names. Filled in when the run begins; a run keeps to it."
+    )
     method: MethodName = Field("pada", description="A file of pada_graph/methods, which says what it does.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of training, sampling and clustering.")
     iterations: int = Field(3, ge=0, description="Rounds of augmentation after vanilla fine-tuning.")
@@ -240,6 +247,32 @@ class RunConfig(Section):
     prompts: dict[PromptName, str] = Field(
         {}, description="Prompts of your own by name, each in place of the file prompts/NAME.txt, with its variables."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_file(cls, raw: Any) -> Any:
+        from pada_graph.task_file import with_sha256
+
+        return with_sha256(raw) if isinstance(raw, dict) else raw
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, task: str) -> str:
+        from pada_graph.task_file import is_task_file
+
+        names = get_args(TaskName)
+        if task in names or is_task_file(task):
+            return task
+        close = difflib.get_close_matches(task, names, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown task; {hint}known: {', '.join(names)}, or a Python file of yours, ./my_task.py")
+
+    @property
+    def task_name(self) -> str:
+        """What the task is called: its name, or that of its file without the folder."""
+        from pada_graph.task_file import task_name
+
+        return task_name(self.task)
 
     @field_validator("prompts")
     @classmethod

@@ -121,6 +121,8 @@ def _parsed(task: Task, row_id: str, place: str, raw: Mapping[str, Any]) -> _Rec
         row = {"id": row_id, **task.parse(raw)}
     except ValueError as error:
         raise InputError(f"{place}: {error}. Mend the row or remove it.") from error
+    except KeyError as error:  # a task of the user's own may read its fields without looking
+        raise InputError(f"{place}: field {error} is missing. Mend the row or remove it.") from error
     return _Record(row, place, task.group(row))
 
 

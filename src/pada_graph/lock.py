@@ -25,6 +25,7 @@ _BEFORE_ACCEPTED = (
     ".lock",
     "config.yaml",
     "resolved_config.json",
+    "task.py",
     "environment.json",
     "events.jsonl",
     "heads.json",

@@ -2,62 +2,75 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from pada_graph.errors import InputError
 from pada_graph.sources import json_object
 from pada_graph.state import Row
+from pada_graph.task_file import read_task_file
 from pada_graph.tasks import get_task
 from pada_graph.tasks.base import AT_ONCE, text_field
 from pada_graph.tasks.choice import LETTERS, letter_field, texts_field
 from pada_graph.tasks.gsm8k import Gsm8k
+from pada_graph.tasks.own import load_task
 
 
-def score_lines(lines: Iterable[str], where: str, unsafe: bool = False) -> Iterator[dict[str, Any]]:
+def score_lines(
+    lines: Iterable[str], where: str, unsafe: bool = False, own: Path | None = None
+) -> Iterator[dict[str, Any]]:
     """Score lines {"task", "output", "gold"}; blank lines are skipped.
 
     The gold is, for arc_challenge and hellaswag, {"answer": letter, "choices": [texts]}; for gsm8k the published answer
     or its number, a string; for squad the list of accepted answers; for humaneval {"prompt", "entry_point", "test"}.
     Choices of arc_challenge may also be the hub's {"text", "label"}, and its answer a number from 1: then outputs that
-    name the number count as well as those that name the letter.
+    name the number count as well as those that name the letter. For a task of the user's own it is a row of its data.
 
     Args:
         lines: JSON Lines.
         where: The file they come from, for messages.
         unsafe: Run humaneval's code even where no sandbox works (`unsafe_code_execution`).
+        own: A task's Python file; lines name it without its folder. Never taken from a line: it is run.
 
     Yields:
         {"correct": bool, "parsed": str or None, "reason": str} for each line, in order.
 
     Raises:
-        InputError: a line is malformed, with `where` and its number; there is none; or humaneval finds no sandbox.
+        InputError: a line is malformed, with `where` and its number; there is none; humaneval finds no sandbox; or
+            `own` holds no task.
     """
-    checked = [_checked(line, f"{where}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    golds, tasks = dict(_GOLD), {name: get_task(name, unsafe=unsafe) for name in _GOLD}
+    if own is not None:
+        tasks[own.name] = task = load_task(read_task_file(str(own)), str(own))
+        golds[own.name] = lambda gold: task.parse(_mapping(gold))
+    checked = [_checked(line, f"{where}, line {number}", golds) for number, line in enumerate(lines, 1) if line.strip()]
     if not checked:
         raise InputError(f"{where}: holds no line to score.")
 
     def verdict(line: tuple[str, str, Row]) -> dict[str, Any]:
         name, output, row = line
-        found = get_task(name, unsafe=unsafe).score(output, row)
+        found = tasks[name].score(output, row)
         return {"correct": found.correct, "parsed": found.parsed, "reason": found.reason}
 
     with ThreadPoolExecutor(AT_ONCE) as pool:  # humaneval waits for programs to run
         yield from pool.map(verdict, checked)
 
 
-def _checked(line: str, place: str) -> tuple[str, str, Row]:
+def _checked(line: str, place: str, golds: Mapping[str, Callable[[Any], Row]]) -> tuple[str, str, Row]:
     record = json_object(line, place)
     try:
         name, output = text_field(record, "task"), record.get("output")
-        if name not in _GOLD:
-            raise ValueError(f'field "task" must be one of {", ".join(_GOLD)}, but is {name!r}')
+        if name not in golds:
+            raise ValueError(f'field "task" must be one of {", ".join(golds)}, but is {name!r}')
         if not isinstance(output, str):
             raise ValueError('field "output" must be a string')
         if "gold" not in record:
             raise ValueError('field "gold" is missing')
-        return name, output, _GOLD[name](record["gold"])
+        return name, output, golds[name](record["gold"])
     except ValueError as error:
         raise InputError(f"{place}: {error}. Mend the line or remove it.") from error
+    except KeyError as error:
+        raise InputError(f"{place}: field {error} of the gold is missing. Mend the line or remove it.") from error
 
 
 def _endings(gold: Any) -> Row:

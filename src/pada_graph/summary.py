@@ -35,7 +35,8 @@ def print_summary(console: Console, metrics: dict[str, Any], directory: Path) ->
     print_models(console, model_rows(1, load_run(directory)))
     console.print()
     console.print(headline(metrics), style="bold", markup=False)
-    for warning in cut_off(metrics, RunDir(directory).read_json("resolved_config.json")):
+    run = RunDir(directory)
+    for warning in cut_off(run, metrics, run.read_json("resolved_config.json")):
         console.print(warning, markup=False)
     console.print(f"End: {metrics['stop_reason']}.", markup=False)
     if metrics["accounting"]["requested"]:

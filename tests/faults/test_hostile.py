@@ -372,9 +372,11 @@ def test_row_26_odd_names_in_a_configuration_are_refused_in_words_and_make_nothi
     inner = tmp_path / "outer" / "inner"
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
-    for key in ("task", "method"):
-        with pytest.raises(InputError, match=rf"{key}: Input should be"):
+    for key, refusal in (("task", "Value error, unknown task"), ("method", "Input should be")):
+        with pytest.raises(InputError, match=f"{key}: {refusal}"):
             parse_config({key: name}, "config.yaml")
+    with pytest.raises(InputError, match=r"(?s)task: .*\.py: cannot be read"):
+        get_task(parse_config({"task": f"{name}.py"}, "config.yaml").task)
     with pytest.raises(InputError, match=r"data\.source: "):
         pools_of(get_task("jsonl", "exact", False), f"{name}/data" if name != ".." else "nothing/..x")
     with pytest.raises(InputError, match=r"student\.model: "):

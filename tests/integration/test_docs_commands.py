@@ -45,6 +45,7 @@ STAND_INS = {
     "README.md": OWN_ROWS,
     "docs/tutorial.md": OWN_ROWS,
     "docs/costs.md": {"plan": sets(*ROUND)},
+    "docs/tasks.md": OWN_ROWS,
 }
 # What a page's folder holds before its first block: names of configurations, of finished runs.
 CONFIGS = {
@@ -95,6 +96,7 @@ NOT_RUN = {
 }
 RUNNING = {"pada-graph", "pip", "python"}  # pip: everything is installed; its requirements have to be known
 PRICES = [("docs/costs.md", "# my_prices.yaml")]  # YAML that is no configuration of a run
+SAVED = [*PRICES, ("docs/tasks.md", "# lengths.py"), ("docs/tasks.md", "# lengths.yaml")]  # blocks that are files
 
 
 def listed(block: Block) -> list[tuple[str, str]]:
@@ -127,11 +129,14 @@ def furnish(folder: Path, page: str, finished: Path) -> None:
     if page in RUNS:
         shutil.copytree(finished, folder / RUNS[page])
     for block in fenced(ROOT / page):
-        if (page, block.first) in PRICES:
+        if (page, block.first) in SAVED:
             (folder / block.first.removeprefix("# ")).write_text(block.text)
     if page == "docs/usage.md":
         rows = ({"prompt": f"What is {number} and {number}?", "answer": str(2 * number)} for number in range(1200))
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if page == "docs/tasks.md":
+        rows = ({"question": f"How long is plank number {n}?", "answer": f"{n}.5 m"} for n in range(1, 41))
+        (folder / "lengths.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if page == "docs/walkthrough.md":
         (folder.parent / "pada-graph").symlink_to(ROOT)
         (folder / "data").mkdir()
@@ -173,7 +178,7 @@ def test_the_list_of_blocks_that_are_not_run_has_no_stale_entry():
 
 
 def test_stand_ins_belong_to_pages_that_are_there():
-    named = {*STAND_INS, *CONFIGS, *RUNS, *(page for page, _ in [*NOT_RUN, *PRICES])}
+    named = {*STAND_INS, *CONFIGS, *RUNS, *(page for page, _ in [*NOT_RUN, *SAVED])}
     assert named <= {str(path.relative_to(ROOT)) for path in PAGES}
 
 

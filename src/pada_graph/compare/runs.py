@@ -22,6 +22,11 @@ class FinishedRun:
     best: int  # the iteration chosen on validation
     predictions: dict[int | None, list[Prediction]]
 
+    @property
+    def task(self) -> str:
+        """Its task's name; runs of one task are compared."""
+        return self.config.task_name
+
 
 def load_runs(roots: Sequence[Path]) -> list[FinishedRun]:
     """Read runs in the given order.
@@ -38,7 +43,7 @@ def load_runs(roots: Sequence[Path]) -> list[FinishedRun]:
     runs = [load_run(root) for root in roots]
     first: dict[str, FinishedRun] = {}
     for run in runs:
-        check_same_items(first.setdefault(run.config.task, run), run)
+        check_same_items(first.setdefault(run.task, run), run)
     return runs
 
 
@@ -89,11 +94,17 @@ def _items(predictions: Sequence[Prediction]) -> dict[str, tuple[str, str]]:
 
 
 def check_same_items(first: FinishedRun, other: FinishedRun) -> None:
-    """Check that two runs of one task answered the same test items.
+    """Check that two runs of one task answered the same test items, and were scored by the same code.
 
     Raises:
-        InputError: they did not; names how many items differ, and the keys of `data` that do.
+        InputError: they did not; names how many items differ, and the keys of `data` that do. Or they were scored by
+            different versions of a task file.
     """
+    if first.config.task_sha256 != other.config.task_sha256:
+        raise InputError(
+            f"{other.root}: cannot be compared with {first.root}: each has another version of {other.task}, as its "
+            "task.py shows, so that a right answer of the one may be a wrong one of the other."
+        )
     one, two = _items(first.predictions[None]), _items(other.predictions[None])
     if one == two:
         return
@@ -104,6 +115,6 @@ def check_same_items(first: FinishedRun, other: FinishedRun) -> None:
     keys = changes(first.config.data.model_dump(), other.config.data.model_dump(), "data.")
     cause = f"Configured differently: {', '.join(keys)}." if keys else "No key of `data` differs: its files do."
     raise InputError(
-        f"{other.root}: cannot be compared with {first.root}: both ran task {first.config.task}, but on different test "
+        f"{other.root}: cannot be compared with {first.root}: both ran task {first.task}, but on different test "
         f"items ({' and '.join(counts)}, of {len(one)} and {len(two)} items). {cause}"
     )

@@ -11,11 +11,12 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from pada_graph.compare.runs import FinishedRun, load_runs
+from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction, Score
 from pada_graph.stats import Described, OverSeeds, Paired, describe, detectable_gain, holm, over_seeds, paired, score
 from pada_graph.stats.pairs import Verdict, group_names, verdict
 from pada_graph.stats.seeds import seeds_verdict
-from pada_graph.tasks import get_task
+from pada_graph.tasks import task_of_run
 
 Against = Literal["baseline", "iteration 0"]
 
@@ -97,9 +98,9 @@ def compare_runs(roots: Sequence[Path]) -> Comparison:
         InputError: as `load_runs`.
     """
     runs = dict(enumerate(load_runs(roots), 1))
-    tasks: dict[str, int] = {run.config.task: number for number, run in reversed(runs.items())}  # their first runs
-    by_task = sorted(runs, key=lambda number: (tasks[runs[number].config.task], number))
-    sizes = {runs[first].config.task: len(runs[first].predictions[None]) for first in sorted(tasks.values())}
+    tasks: dict[str, int] = {run.task: number for number, run in reversed(runs.items())}  # their first runs
+    by_task = sorted(runs, key=lambda number: (tasks[runs[number].task], number))
+    sizes = {runs[first].task: len(runs[first].predictions[None]) for first in sorted(tasks.values())}
     return {
         "tasks": [{"task": task, "n": n, "detectable_gain": detectable_gain(n)} for task, n in sizes.items()],
         "runs": [_info(number, run) for number, run in runs.items()],
@@ -110,7 +111,7 @@ def compare_runs(roots: Sequence[Path]) -> Comparison:
                 [
                     _difference(runs, n, first, runs[first].best, "baseline")
                     for n in by_task
-                    if n != (first := tasks[runs[n].config.task])
+                    if n != (first := tasks[runs[n].task])
                 ]
             ),
         ],
@@ -120,11 +121,12 @@ def compare_runs(roots: Sequence[Path]) -> Comparison:
 
 def model_rows(number: int, run: FinishedRun) -> list[ModelRow]:
     """The untuned model, iteration 0 and the chosen iteration of a run."""
-    chance = get_task(run.config.task, run.config.data.match).chance
+    config = run.config
+    chance = task_of_run(RunDir(run.root), config.task, config.task_sha256, config.data.match).chance
     return [
         {
             "run": number,
-            "task": run.config.task,
+            "task": run.task,
             "iteration": iteration,
             "chosen": iteration == run.best,
             **score(predictions),
@@ -138,7 +140,7 @@ def _info(number: int, run: FinishedRun) -> RunInfo:
     return {
         "run": number,
         "directory": str(run.root),
-        "task": run.config.task,
+        "task": run.task,
         "method": run.config.method,
         "seed": run.config.seed,
         "student": run.config.student.model,
@@ -152,7 +154,7 @@ def _difference(
     run = runs[number]
     found = paired(runs[baseline].predictions[iteration], run.predictions[run.best])
     p_value = found["p_value"] if found["group_p_value"] is None else found["group_p_value"]
-    task = run.config.task
+    task = run.task
     return {"task": task, "run": number, "against": against, "baseline": baseline, "holm": p_value, **found}
 
 
@@ -172,7 +174,7 @@ def _seed_groups(runs: Mapping[int, FinishedRun], tasks: Mapping[str, int]) -> l
     found: list[SeedGroup] = []
     for numbers in (dict(sorted(by_seed.items())) for by_seed in by_config.values() if len(by_seed) > 1):
         first = runs[next(iter(numbers.values()))]
-        reference = by_config[_trained(runs[tasks[first.config.task]])]
+        reference = by_config[_trained(runs[tasks[first.task]])]
         others = [reference[seed] for seed in numbers if seed in reference]
         compared = [*numbers.values()] != others and len(others) == len(numbers)
         groups = group_names(sorted(first.predictions[None], key=_id))
@@ -181,7 +183,7 @@ def _seed_groups(runs: Mapping[int, FinishedRun], tasks: Mapping[str, int]) -> l
         base = [_correct(runs[number], runs[number].best) for number in others]
         found.append(
             {
-                "task": first.config.task,
+                "task": first.task,
                 "method": first.config.method,
                 "runs": [*numbers.values()],
                 "seeds": [*numbers],
@@ -195,8 +197,9 @@ def _seed_groups(runs: Mapping[int, FinishedRun], tasks: Mapping[str, int]) -> l
 
 
 def _trained(run: FinishedRun) -> str:
-    """The configuration but for the seed and what has no effect on results."""
-    return json.dumps(run.config.model_dump(mode="json", exclude={"seed", "limits", "executor", "ray"}), sort_keys=True)
+    """The configuration but for the seed and what has no effect on results; a task file counts by its sha256."""
+    rest = run.config.model_dump(mode="json", exclude={"seed", "limits", "executor", "ray"})
+    return json.dumps({**rest, "task": run.task}, sort_keys=True)
 
 
 def _correct(run: FinishedRun, iteration: int) -> list[float]:

@@ -8,7 +8,6 @@ from pada_graph.config import (
     Models,
     Patterns,
     Student,
-    TaskName,
     Training,
 )
 from pada_graph.studio import StudioConfig
@@ -19,7 +18,7 @@ RULES = Model(model="builtin:rules", temperature=None)
 class TinyDemo(StudioConfig):
     """RunConfig with offline defaults. It shows the machinery; the student is too small to learn the task."""
 
-    task: TaskName = "demo"
+    task: str = "demo"
     iterations: int = 1
     data: Data = Data(source="builtin:demo", train_size=24, validation_size=12, test_size=12)
     student: Student = Student(model="builtin:tiny", training=Training(epochs=1), inference=Inference(max_new_tokens=8))

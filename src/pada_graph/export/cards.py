@@ -8,7 +8,6 @@ from pada_graph.export.licences import licence, obligations
 from pada_graph.export.model import Parity, base_name
 from pada_graph.export.source import Source
 from pada_graph.methods import used_roles
-from pada_graph.tasks import get_task
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
@@ -28,13 +27,13 @@ def model_card(source: Source, form: str, parity: Parity | None) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     test = source.scores["test"]  # None where another iteration was chosen
-    hub = get_task(source.config.task, source.config.data.match).hub
-    name = f"{source.config.method} on {source.config.task}"
+    hub = source.task.hub
+    name = f"{source.config.method} on {source.config.task_name}"
     results = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=hub[0] if hub else source.config.task,
-            dataset_name=source.config.task,
+            dataset_type=hub[0] if hub else source.config.task_name,
+            dataset_name=source.config.task_name,
             dataset_split="test",
             metric_type="accuracy",
             metric_name="accuracy, own split",

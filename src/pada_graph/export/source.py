@@ -11,7 +11,7 @@ from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction, Sample
 from pada_graph.student import manifest
-from pada_graph.tasks import get_task
+from pada_graph.tasks import task_of_run
 from pada_graph.tasks.base import Task
 
 
@@ -38,7 +38,7 @@ class Source:
     @property
     def task(self) -> Task:
         """The task, which renders rows."""
-        return get_task(self.config.task, self.config.data.match)
+        return task_of_run(self.run, self.config.task, self.config.task_sha256, self.config.data.match)
 
     @property
     def scores(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Status:
         return {
             "run_dir": str(self.run_dir),
             "state": self.state,
-            "task": self.config.task,
+            "task": self.config.task_name,
             "method": self.config.method,
             "seed": self.config.seed,
             "where": board.where(),
@@ -80,7 +80,7 @@ def print_status(status: Status, console: Console) -> None:
     board = status.board
     board.before, board.started = status.seconds, time.time()
     config = status.config
-    title = f"{config.method} on {config.task} · {status.run_dir}"
+    title = f"{config.method} on {config.task_name} · {status.run_dir}"
     time_words = board.expectation() if status.state == "at work" else f"took {clock(status.seconds)}"
     console.print(Panel(Group(*board.lines(time_words)), title=title, title_align="left"))
     if status.state == "finished":

@@ -13,12 +13,12 @@ from langgraph.runtime import Runtime
 from pada_graph.config import ROLES, Models, RunConfig, parse_config
 from pada_graph.errors import InputError
 from pada_graph.lock import hold
-from pada_graph.nodes.recorded_config import CONFIG, record_environment
+from pada_graph.nodes.recorded_config import CONFIG, record_environment, record_task
 from pada_graph.nodes.run import Rows, Run
 from pada_graph.rundir import RunDir
 from pada_graph.services import Services, default_services
 from pada_graph.state import PadaInput
-from pada_graph.tasks import get_task
+from pada_graph.tasks import task_of_run
 from pada_graph.teacher.secrets import is_secret, without_secrets
 
 _lock = threading.RLock()
@@ -50,6 +50,8 @@ def open_run(
             root = Path(moved or state.get("run_dir") or default_run_dir(settings))
             hold(root, session, close_run)
             close_run(root)
+            if not RunDir(root).path("data/manifest.json").exists():
+                record_task(RunDir(root), settings)
             _open[root.resolve()] = _make(settings, root, services)
         else:
             root = Path(moved or state["run_dir"])
@@ -99,6 +101,8 @@ def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
     """The context's configuration with the input's scalars put in."""
     given = {key: state[key] for key in PadaInput.__annotations__ if state.get(key) is not None}
     raw = context.model_dump()
+    if "task" in given:
+        raw["task_sha256"] = None  # the context's file is another one
     raw |= {key: given[key] for key in ("task", "method", "seed") if key in given}
     if "train_size" in given:
         raw["data"]["train_size"] = given["train_size"]
@@ -107,11 +111,12 @@ def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
 
 def default_run_dir(config: RunConfig) -> str:
     """Where a run goes that names no directory."""
-    return f"runs/{config.task}-{config.method}-n{config.data.train_size}-s{config.seed}"
+    return f"runs/{config.task_name.removesuffix('.py')}-{config.method}-n{config.data.train_size}-s{config.seed}"
 
 
 def _make(config: RunConfig, root: Path, services: Services | None) -> Run:
-    directory, task = RunDir(root), get_task(config.task, config.data.match, config.unsafe_code_execution)
+    directory = RunDir(root)
+    task = task_of_run(directory, config.task, config.task_sha256, config.data.match, config.unsafe_code_execution)
     return Run(config, directory, task, Rows(directory, task), services or default_services(config, root), _nobody)
 
 

@@ -47,7 +47,7 @@ def initialize(state: PadaState, run: Run) -> PadaState:
         manifest = {split: run.dir.write_jsonl(f"data/{split}.jsonl", rows) for split, rows in splits.items()}
         run.dir.write_jsonl("data/overlaps.jsonl", splits.overlaps)
         run.dir.write_json("data/manifest.json", manifest)
-    run.emit("initialize", task=run.config.task, method=run.config.method, iterations=run.config.iterations)
+    run.emit("initialize", task=run.config.task_name, method=run.config.method, iterations=run.config.iterations)
     return {
         "run_dir": str(run.dir.root),
         "task": run.config.task,
@@ -140,7 +140,7 @@ def summary(
     whole = total(books.values())
     check_identity("the run", whole, sum(len(plan["slots"]) for plan in planned))
     return {
-        "task": run.config.task,
+        "task": run.config.task_name,
         "method": run.config.method,
         "seed": run.config.seed,
         "best_iteration": best,

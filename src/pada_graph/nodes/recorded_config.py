@@ -8,6 +8,7 @@ from pada_graph.config import Role, RunConfig, parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.services import Counts
+from pada_graph.task_file import is_task_file, keep_copy, read_task_file
 from pada_graph.teacher.journal import Journal
 from pada_graph.teacher.models import TRANSPORT
 from pada_graph.teacher.secrets import redact, without_secrets
@@ -20,10 +21,12 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
     """Write the configuration of a new run, or check that a run goes on with the one it has.
 
     What has no effect may differ: everything before the data are written, limits, where students are trained and
-    asked, how a model is reached, and a role that has not answered any call. With `look` nothing is written.
+    asked, how a model is reached, and a role that has not answered any call; and where the user's task file lies, as
+    long as it is the same. With `look` nothing is written.
 
     Raises:
-        InputError: another value differs; names its key, the recorded value and the given one.
+        InputError: another value differs; names its key, the recorded value and the given one. Or the task file cannot
+            be read.
     """
     new = redacted(config.model_dump(mode="json"))
     if directory.path("data/manifest.json").exists():
@@ -31,7 +34,15 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
         old = parse_config(directory.read_json(CONFIG), str(directory.path(CONFIG)))
         changed = changes(redacted(old.model_dump(mode="json")), new)
         used = _used_roles(directory) if changed else {}
-        if binding := [key for key in changed if not _may_change(key, used)]:
+        same_file: set[str] = set()
+        if is_task_file(old.task) and is_task_file(config.task):
+            if "task_sha256" in changed:
+                raise InputError(
+                    f"{directory.root}: this run was started with the task file whose copy is there, as task.py; "
+                    f"{config.task} is another one, or missing. Give it the same one, or choose another --run-dir."
+                )
+            same_file = {"task"}  # wherever it lies
+        if binding := [key for key in changed if key not in same_file and not _may_change(key, used)]:
             words = ", ".join(f"{key}: {_values(*changed[key])}" for key in binding)
             raise InputError(
                 f"{directory.root}: this run was started with another configuration ({words}). "
@@ -39,8 +50,17 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
             )
         if not changed:
             return
+    elif is_task_file(config.task):
+        read_task_file(config.task, config.task_sha256)
     if not look:
+        record_task(directory, config)
         directory.write_json(CONFIG, new)
+
+
+def record_task(directory: RunDir, config: RunConfig) -> None:
+    """Copy the user's task file into the run directory: from then on the run works from the copy."""
+    if is_task_file(config.task):
+        keep_copy(directory, config.task, config.task_sha256)
 
 
 def record_environment(directory: RunDir, how: Mapping[str, str]) -> None:

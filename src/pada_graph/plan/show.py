@@ -28,7 +28,7 @@ def print_plan(console: Console, config: RunConfig, plan: Plan) -> None:
     data = config.data
     console.soft_wrap = True
     console.print(
-        f"{config.method} on {config.task}, rounds: {rounds(config)}; rows: {data.train_size} train, "
+        f"{config.method} on {config.task_name}, rounds: {rounds(config)}; rows: {data.train_size} train, "
         f"{data.validation_size} validation, {data.test_size} test. Nothing was asked or trained.",
         markup=False,
         soft_wrap=False,

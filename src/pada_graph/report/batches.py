@@ -6,11 +6,11 @@ from itertools import zip_longest
 from typing import Any
 
 from pada_graph.accounting import total
+from pada_graph.report.models import task_of
 from pada_graph.report.rounds import RoundFiles
 from pada_graph.report.texts import fields, spread
 from pada_graph.rundir import RunDir
 from pada_graph.state import Fates
-from pada_graph.tasks import get_task
 
 SHORT = 500  # characters shown of a field where many drafts stand side by side
 Fitted = tuple[str, int]  # id of a sample and the attempt (0 = first) that wrote it
@@ -119,7 +119,7 @@ def turns(rounds: Sequence[RoundFiles]) -> tuple[dict[int, int], dict[int, int]]
 
 def samples(run: RunDir, config: Mapping[str, Any], rounds: Sequence[RoundFiles], limit: int = 12) -> dict[str, Any]:
     """Accepted and rejected samples beside their seed rows, `limit` of each, evenly spaced over the run."""
-    task = get_task(config["task"], config["data"]["match"])
+    task = task_of(run, config)
     accepted = [sample for files in rounds for sample in files["accepted"]]
     rejected = [{**sample, "iteration": files["iteration"]} for files in rounds for sample in files["rejected"]]
     seeds = {row["id"]: row for row in run.rows_so_far("data/train.jsonl")} | {

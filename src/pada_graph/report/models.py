@@ -11,7 +11,9 @@ from pada_graph.report.rounds import RoundFiles
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 from pada_graph.stats import describe, score
-from pada_graph.tasks import get_task
+from pada_graph.task_file import task_name
+from pada_graph.tasks import task_of_run
+from pada_graph.tasks.base import Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,7 +30,7 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any], rounds: Sequence[Roun
 
     train = run.artifact("data/train.jsonl")
     return {
-        "task": config["task"],
+        "task": task_name(config["task"]),
         "method": config["method"],
         "seed": config["seed"],
         "best_iteration": None,
@@ -71,13 +73,17 @@ def collapsed(run: RunDir) -> list[str]:
     return found
 
 
-def cut_off(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+def task_of(run: RunDir, config: Mapping[str, Any]) -> Task:
+    """The run's task. Configurations of earlier versions know no task files."""
+    return task_of_run(run, config["task"], config.get("task_sha256"), config["data"]["match"])
+
+
+def cut_off(run: RunDir, metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Tuned models that met the token limit in a fifth of their test answers, or of validation where no test is scored.
 
     The untuned model often does not end its answers at all; no limit would help it.
     """
-    task = get_task(config["task"], config["data"]["match"])
-    limit = config["student"]["inference"]["max_new_tokens"] or task.max_new_tokens
+    limit = config["student"]["inference"]["max_new_tokens"] or task_of(run, config).max_new_tokens
     found = []
     for model in metrics["iterations"]:
         split = "test" if model["test"] else "validation"
@@ -93,7 +99,7 @@ def cut_off(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 def described(run: RunDir, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What stands beside accuracy, of every model that answered the test split: chance level, letters, measures."""
-    chance = get_task(config["task"], config["data"]["match"]).chance
+    chance = task_of(run, config).chance
     found = []
     for iteration in (None, *run.iterations()):
         predictions: list[Prediction] = run.rows_so_far(f"{run.iteration(iteration)}/predictions_test.jsonl")

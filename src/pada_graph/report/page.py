@@ -60,7 +60,7 @@ def build_report(run_dir: Path) -> Path:
         stages=by_stage(run, config, metrics["seconds"]),
         models=_models(metrics),
         detectable=_detectable(metrics),
-        warnings=[*collapsed(run), *cut_off(metrics, config)],
+        warnings=[*collapsed(run), *cut_off(run, metrics, config)],
         described=described(run, config),
         patterns=patterns,
         figures=_figures(run, config, metrics, patterns, rounds, clusterings),

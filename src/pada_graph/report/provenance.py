@@ -7,6 +7,7 @@ from typing import Any
 
 from pada_graph.rundir import RunDir
 from pada_graph.student.manifest import MANIFEST, WEIGHTS
+from pada_graph.task_file import COPY
 
 
 def hashes(run: RunDir, config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -19,6 +20,8 @@ def hashes(run: RunDir, config: Mapping[str, Any]) -> list[tuple[str, str, str]]
     """
     text = json.dumps(config, sort_keys=True, ensure_ascii=False)
     found = [("configuration, as sorted JSON", "", hashlib.sha256(text.encode("utf-8", "replace")).hexdigest())]
+    if config.get("task_sha256"):
+        found.append((COPY, "", config["task_sha256"]))
     names = [f"data/{split}.jsonl" for split in ("train", "validation", "test")]
     for t in run.iterations():
         names += [f"iteration_{t}/{name}.jsonl" for name in ("train", "synthetic_accepted")]

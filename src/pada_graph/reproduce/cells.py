@@ -33,7 +33,7 @@ class Cell:
     @cached_property
     def inputs(self) -> str:
         """Sha256 of what decides the results: rows, prompts, and the configuration without what decides nothing."""
-        raw = redacted(self.config.model_dump(mode="json", exclude=set(_NO_EFFECT)))
+        raw = redacted(self.config.model_dump(mode="json", exclude={*_NO_EFFECT, "task_sha256"}))
         models = {role: _without_transport(model) for role, model in raw["models"].items()}
         texts = sorted(PROMPTS.glob("*.txt")) if used_roles(self.config) else []
         prompts = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in texts}
