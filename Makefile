@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,tracking,docs,dev
+EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,tracking,docs,notebooks,dev
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo test soak lint format bench graph docs docs-serve clean
+.PHONY: setup demo test soak lint format bench graph notebooks docs docs-serve clean
 
 setup: $(VENV)/.ready
 
@@ -53,6 +53,10 @@ bench: setup
 .PHONY: screenshots
 screenshots: demo
 	$(BIN)/python -m tests.browser.screenshots runs/demo docs
+
+# Executes notebooks/*.py and keeps what they put out beside them, as .ipynb.
+notebooks: setup
+	$(BIN)/python -m tests.notebooks.execute
 
 graph: setup
 	$(BIN)/python docs/draw_graph.py

@@ -1,0 +1,90 @@
+"""The notebooks: script and notebook have the same cells, every cell works, and what is kept is fit to be read."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tests.notebooks.execute import SCRIPTS, execute, read_script
+
+NAMES = [script.stem for script in SCRIPTS]
+# Absolute paths, addresses of objects, keys as providers make them.
+UNFIT = re.compile(r"(?<![\w.:/])/\w[\w.-]*/\w|[A-Z]:\\|\bat 0x[0-9a-f]+|\bsk-\w{8}|\bAKIA\w")
+
+
+def script(name: str) -> Path:
+    return next(path for path in SCRIPTS if path.stem == name)
+
+
+def kept(name: str) -> Any:
+    return nbformat.read(script(name).with_suffix(".ipynb"), as_version=4)
+
+
+def said(notebook: Any) -> str:
+    """All that the cells printed."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "\n".join(output["text"] for output in outputs if output["output_type"] == "stream")
+
+
+def plots(notebook: Any) -> int:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def fates(text: str) -> list[list[int]]:
+    """The books: requested, and how many samples met each fate."""
+    return [[int(number) for number in re.findall(r"\d+", line)] for line in re.findall(r"requested \d+ = .*", text)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_and_its_notebook_have_the_same_cells(name):
+    cells = [(cell["id"], cell["cell_type"], cell["source"]) for cell in read_script(script(name)).cells]
+    assert [(cell["id"], cell["cell_type"], cell["source"]) for cell in kept(name).cells] == cells
+    assert len(cells) > 10, "no percent script was read"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_notebook_keeps_is_fit_to_be_read(name):
+    notebook = kept(name)
+    nbformat.validate(notebook)
+    assert all(cell["execution_count"] for cell in notebook.cells if cell["cell_type"] == "code")
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs and {output["output_type"] for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+    assert UNFIT.findall(said(notebook)) == []
+    assert script(name).with_suffix(".ipynb").stat().st_size < 400_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_works(name, tmp_path):
+    text = said(execute(script(name), tmp_path))
+    books = fates(text)
+    assert books and all(requested == sum(rest) for requested, *rest in books)
+    CHECKS[name](text, tmp_path)
+
+
+def check_quickstart(text: str, folder: Path) -> None:
+    assert "Stopped: limits.max_calls: 10 teacher calls were made, 10 are allowed." in text
+    assert "Going on with runs/quickstart: 10 finished teacher calls in the journal." in text
+    calls = [int(count) for count in re.findall(r"^(?:analyst|generator|judge): (\d+) calls", text, flags=re.MULTILINE)]
+    assert len(calls) == 3 and sum(calls) == journalled(folder / "runs/quickstart") > 10
+    assert text.count("iteration 0: fine-tuning") == text.count("iteration 1: fine-tuning") == 1
+    assert "0 events, same metrics: True" in text
+    assert (folder / "runs/quickstart/report.html").exists()
+
+
+def journalled(run: Path) -> int:
+    """Calls in a run's journal, each sent once."""
+    import sqlite3
+
+    with sqlite3.connect(run / "teacher_calls.sqlite") as connection:
+        calls, sent = connection.execute("SELECT COUNT(*), SUM(starts) FROM calls").fetchone()
+    assert calls == sent
+    return int(calls)
+
+
+CHECKS = {"01_quickstart": check_quickstart}
