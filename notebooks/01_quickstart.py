@@ -152,7 +152,3 @@ print(f"{len(events)} events, same metrics: {again == metrics}")
 # %%
 for path in sorted(folder.glob("*")):
     print(path.as_posix())
-
-# %% [markdown]
-# Next: [02 looks into a run](02_inspect_a_run.ipynb), [03 takes rows of your own](03_your_own_data.ipynb), [04 compares
-# methods](04_ablations_and_statistics.ipynb).
