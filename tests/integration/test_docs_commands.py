@@ -74,6 +74,7 @@ NOT_RUN = {
     ("docs/export.md", "vllm serve"): "needs vLLM and a GPU",
     ("docs/first_real_runs.md", "pada-graph run"): "needs an LLM",
     ("docs/first_real_runs.md", "python benchmarks/verify_answers.py"): "needs an LLM and the runs of that page",
+    ("docs/notebooks.md", "make notebooks"): "tests/notebooks executes them",
     (
         "docs/reproduce.md",
         "pada-graph reproduce",

@@ -12,6 +12,8 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from tests.notebooks.stand_in import stand_in
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))
 TIMEOUT = 250  # seconds for one cell
@@ -39,7 +41,8 @@ def execute(script: Path, folder: Path) -> Any:
         CellExecutionError: a cell failed.
     """
     notebook = read_script(script)
-    with chdir(folder):  # the kernel's too
+    with stand_in() as server, chdir(folder):  # the kernel's too
+        os.environ.update(TEACHER_URL=f"{server.url}/v1", TEACHER_NAME="stand-in", OPENAI_API_KEY="none")
         NotebookClient(notebook, timeout=TIMEOUT, record_timing=False, coalesce_streams=True).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

@@ -1,5 +1,6 @@
 """The notebooks: script and notebook have the same cells, every cell works, and what is kept is fit to be read."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,7 @@ def test_what_a_notebook_keeps_is_fit_to_be_read(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_works(name, tmp_path):
     text = said(execute(script(name), tmp_path))
-    books = fates(text)
-    assert books and all(requested == sum(rest) for requested, *rest in books)
+    assert all(requested == sum(rest) for requested, *rest in fates(text))
     CHECKS[name](text, tmp_path)
 
 
@@ -74,6 +74,7 @@ def check_quickstart(text: str, folder: Path) -> None:
     assert len(calls) == 3 and sum(calls) == journalled(folder / "runs/quickstart") > 10
     assert text.count("iteration 0: fine-tuning") == text.count("iteration 1: fine-tuning") == 1
     assert "0 events, same metrics: True" in text
+    assert fates(text)
     assert (folder / "runs/quickstart/report.html").exists()
 
 
@@ -87,4 +88,45 @@ def journalled(run: Path) -> int:
     return int(calls)
 
 
-CHECKS = {"01_quickstart": check_quickstart}
+def check_inspection(text: str, folder: Path) -> None:
+    metrics = json.loads((folder / "runs/inspected/metrics.json").read_text())
+    journal = re.findall(r"^(\w+): (\d+) calls, (\d+) tokens in", text, flags=re.MULTILINE)
+    teacher = {role: (str(use["calls"]), str(use["input_tokens"])) for role, use in metrics["teacher"].items()}
+    assert {role: tuple(rest) for role, *rest in journal} == teacher
+    wrong = metrics["iterations"][0]["validation"]["n"] - metrics["iterations"][0]["validation"]["correct"]
+    assert f"{wrong} of 40 validation answers of iteration 0 are wrong; {wrong} were analysed." in text
+    named = [line for line in text.splitlines() if re.match(r"t1-p\d+ \(\d+ failures\)", line)]
+    assert sum(int(re.findall(r"\((\d+)", line)[0]) for line in named) == wrong
+    assert (folder / "runs/inspected/report.html").exists()
+
+
+def check_own_data(text: str, folder: Path) -> None:
+    assert "3 of 24 train rows" in text and "LORA of rank 32" in text
+    samples = re.findall(r"^Somebody counts (\d+) (\w+) .* -> (\d+) \(rated 8.3 of 10\)$", text, flags=re.MULTILINE)
+    factors = {"hours": 60, "weeks": 7, "dozens": 12, "metres": 100}
+    assert samples and all(int(amount) * factors[unit] == int(answer) for amount, unit, answer in samples)
+    assert (folder / "exported/dataset").is_dir()
+    assert "sk-" not in (folder / "runs/own/resolved_config.json").read_text()
+
+
+def check_ablations(text: str, folder: Path) -> None:
+    found = json.loads((folder / "runs/without_patterns/metrics.json").read_text())
+    assert found["iterations"][1]["synthetic_rows"] == 18
+    assert not (folder / "runs/without_patterns/iteration_1/analyses.jsonl").exists()
+    assert text.count("36 + 18 rows") == 3  # the same budget
+    assert "[0.01, 0.02, 0.04] -> [0.03, 0.04, 0.04]" in text
+    assert (folder / "comparison.html").exists()
+
+
+CHECKS = {
+    "01_quickstart": check_quickstart,
+    "02_inspect_a_run": check_inspection,
+    "03_your_own_data": check_own_data,
+    "04_ablations_and_statistics": check_ablations,
+}
+PLOTS = {"02_inspect_a_run": 3, "04_ablations_and_statistics": 1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plots_are_kept(name):
+    assert plots(kept(name)) == PLOTS.get(name, 0)
