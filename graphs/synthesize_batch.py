@@ -1,6 +1,6 @@
 """Studio: one batch of an existing run through generation and quality control."""
 
-from pada_graph.graph import build_synthesize_batch
+from pada_graph.graph import build_one_batch
 from pada_graph.studio import StudioConfig
 
-graph = build_synthesize_batch(config_schema=StudioConfig)
+graph = build_one_batch(config_schema=StudioConfig)

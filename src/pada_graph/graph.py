@@ -28,8 +28,10 @@ from pada_graph.state import (
     AnalysisOutput,
     AnalysisState,
     BatchInput,
+    BatchName,
     BatchOutput,
     BatchState,
+    OneBatchState,
     PadaInput,
     PadaOutput,
     PadaState,
@@ -120,6 +122,18 @@ def build_synthesize_batch(services: Services | None = None, config_schema: type
     )
     graph.add_edge("accept_batch", END)
     graph.add_edge("reject_batch", END)
+    return graph.compile(name="synthesize_batch").with_config(callbacks=[SESSIONS])
+
+
+def build_one_batch(services: Services | None = None, config_schema: type[RunConfig] = RunConfig) -> Graph:
+    """Compile that loop for one batch of an existing run, given by its name: for Studio."""
+    graph = StateGraph(OneBatchState, config_schema, input_schema=BatchName, output_schema=BatchOutput)
+    graph.add_node("open_batch", bind(data_generation.open_batch, services, config_schema))
+    graph.add_node("synthesize_batch", build_synthesize_batch(services, config_schema))
+
+    graph.add_edge(START, "open_batch")
+    graph.add_edge("open_batch", "synthesize_batch")
+    graph.add_edge("synthesize_batch", END)
     return graph.compile(name="synthesize_batch").with_config(callbacks=[SESSIONS])
 
 

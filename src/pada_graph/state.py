@@ -7,7 +7,7 @@ is in the state itself, in append-only lists whose records carry `iteration`, th
 """
 
 from operator import add
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -424,6 +424,20 @@ class BatchUpdate(TypedDict, total=False):
 
 class BatchState(BatchInput, BatchUpdate):
     """State of one batch in the generate / quality-control loop."""
+
+
+class BatchName(TypedDict):
+    """Input of Studio's synthesize_batch: a batch of an existing run, carried through anew beside the run's own."""
+
+    run_dir: str
+    batch_id: str  # as in iteration_t/plan.jsonl
+    generation_approach: NotRequired[str]  # another wording of its strategy to try; empty: the run's
+
+
+class OneBatchState(BatchName, BatchInput):
+    """State of that graph: what the name stands for."""
+
+    outcomes: Annotated[list[BatchOutcome], add]
 
 
 class BatchOutput(TypedDict, total=False):

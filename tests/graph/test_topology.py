@@ -6,7 +6,7 @@ from langgraph.graph import END
 from langgraph.types import Send
 
 from pada_graph import build_graph, routing
-from pada_graph.graph import build_pattern_analysis, build_synthesize_batch, build_synthesize_batches
+from pada_graph.graph import build_one_batch, build_pattern_analysis, build_synthesize_batch, build_synthesize_batches
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -54,6 +54,14 @@ def test_the_inner_loop_can_accept_regenerate_or_reject():
         ("quality_control", "accept_batch"),
         ("quality_control", "generate_batch"),
         ("quality_control", "reject_batch"),
+    }
+
+
+def test_one_batch_is_opened_by_its_name():
+    assert edges(build_one_batch()) == {
+        ("__start__", "open_batch"),
+        ("open_batch", "synthesize_batch"),
+        ("synthesize_batch", "__end__"),
     }
 
 

@@ -99,19 +99,25 @@ def test_pattern_analysis_runs_by_itself_on_a_run_directory(client, studio, demo
     assert result["patterns"] and len(result["strategies"]) == len(result["patterns"])
 
 
-def test_synthesize_batch_runs_by_itself_on_a_run_directory(client, studio, demo_run):
-
-    train = [json.loads(line) for line in (studio / "runs/demo/data/train.jsonl").read_text().splitlines()]
-    plan = {
-        "iteration": 1,
-        "batch_id": "studio-b0",
-        "branch": "pattern",
-        "strategy_id": demo_run["strategies"][0]["strategy_id"],
-        "slots": [{"sample_id": "studio-b0-1", "seed_id": train[0]["id"]}],
-    }
-    batch = {"run_dir": str(studio / "runs/demo"), "plan": plan, "strategy": demo_run["strategies"][0]}
+def test_synthesize_batch_takes_the_name_of_a_batch_and_leaves_the_runs_own_files_alone(client, studio, demo_run):
+    folder = studio / "runs/demo/iteration_1"
+    planned = [json.loads(line) for line in (folder / "plan.jsonl").read_text().splitlines()]
+    own = {path: path.read_bytes() for path in folder.rglob("*.json*")}
+    batch = {"run_dir": str(studio / "runs/demo"), "batch_id": planned[0]["batch_id"]}
     outcome = client.runs.wait(None, "synthesize_batch", input=batch)["outcomes"][0]
-    assert outcome["requested"] == 1 == outcome["accepted"] + outcome["rejected"] + outcome["failed"]
+    assert outcome["batch_id"] == f"studio-{planned[0]['batch_id']}"
+    assert outcome["requested"] == len(planned[0]["slots"])
+    assert outcome["requested"] == outcome["accepted"] + outcome["rejected"] + outcome["failed"] + outcome["duplicate"]
+    assert (folder / f"batches/{outcome['batch_id']}.json").exists()
+    assert {path: path.read_bytes() for path in own} == own
+
+
+def test_the_form_of_synthesize_batch_is_scalars(client):
+    assistant = client.assistants.search(graph_id="synthesize_batch")[0]["assistant_id"]
+    properties = client.assistants.get_schemas(assistant)["input_schema"]["properties"]
+    assert {name: value["type"] for name, value in properties.items()} == dict.fromkeys(
+        ("run_dir", "batch_id", "generation_approach"), "string"
+    )
 
 
 VANILLA = {

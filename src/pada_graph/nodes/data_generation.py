@@ -10,10 +10,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pada_graph.accounting import check_requested
+from pada_graph.errors import InputError
 from pada_graph.methods.base import Generating, Question, Start, requested
 from pada_graph.nodes.collection import read_plans
 from pada_graph.nodes.run import Run
 from pada_graph.state import (
+    BatchInput,
+    BatchName,
     BatchPlan,
     BatchState,
     BatchUpdate,
@@ -68,6 +71,34 @@ def open_batches(state: RoundState, run: Run) -> RoundUpdate:
         InputError: the file is not the plan that the state belongs to.
     """
     return {"batches": read_plans(run, state["plan"])}
+
+
+def open_batch(state: BatchName, run: Run) -> BatchInput:
+    """Find a batch of the run by its name, and give it ids of its own: the run's files stay as they are.
+
+    Raises:
+        InputError: no round of the run has planned such a batch; names those that were.
+    """
+    plans: dict[str, BatchPlan] = {
+        plan["batch_id"]: plan
+        for t in run.dir.iterations()
+        for plan in run.dir.rows_so_far(f"iteration_{t}/plan.jsonl")
+    }
+    if state["batch_id"] not in plans:
+        raise InputError(
+            f"{run.dir.root}: has planned no batch {state['batch_id']!r}. Its batches: {', '.join(plans) or 'none'}."
+        )
+    plan = plans[state["batch_id"]]
+    strategies = run.dir.rows_so_far(f"{run.dir.iteration(plan['iteration'])}/strategies.jsonl")
+    strategy = next((s for s in strategies if s["strategy_id"] == plan["strategy_id"]), None)
+    if strategy and (approach := state.get("generation_approach", "").strip()):
+        strategy = {**strategy, "generation_approach": approach}
+    slots: list[Slot] = [{**slot, "sample_id": f"studio-{slot['sample_id']}"} for slot in plan["slots"]]
+    return {
+        "run_dir": state["run_dir"],
+        "plan": {**plan, "batch_id": f"studio-{plan['batch_id']}", "slots": slots},
+        "strategy": strategy,
+    }
 
 
 def _batches(run: Run, iteration: int, starts: Sequence[Start]) -> list[BatchPlan]:
