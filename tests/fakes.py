@@ -31,7 +31,7 @@ def json_blocks(prompt: str) -> list[Any]:
 
 
 class FakeTeacher:
-    """Answers each of the six prompts in form; `rating` and `mangle` make it misbehave."""
+    """Answers each of the prompts in form; `rating` and `mangle` make it misbehave."""
 
     def __init__(
         self,
@@ -93,6 +93,10 @@ class FakeTeacher:
         if prompt.startswith("Please answer"):
             sums = {q["sample_id"]: re.findall(r"\d+", q["question"])[-2:] for q in blocks[0]}
             return [{"sample_id": id_, "answer": str(int(a) + int(b))} for id_, (a, b) in sums.items()]
+        if prompt.startswith("Please grade"):
+            (graded,) = blocks
+            same = graded["reference_answer"] in graded["answer"].split()
+            return {"comparison": f"{graded['answer']!r} is not it", "correct": same}
         value = self.rating(item, attempt)
         return [
             {

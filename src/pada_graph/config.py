@@ -31,10 +31,12 @@ PromptName = Literal[
     "generate_from_errors",
     "quality_control",
     "answer_verification",
+    "answer_grading",
     "auggpt",
     "llms_as_instructors",
     "llm2llm",
 ]
+Match = Literal["exact", "number", "choice", "judge"]
 Role = Literal["analyst", "generator", "judge"]
 ROLES: tuple[Role, ...] = ("analyst", "generator", "judge")
 
@@ -64,8 +66,10 @@ class Data(Section):
     overlap: Literal["error", "drop"] = Field(
         "error", description="Rows that repeat, or nearly repeat, a row of a more held-out split: refuse or leave out."
     )
-    match: Literal["exact", "number", "choice"] = Field(
-        "exact", description="Task jsonl only: how an output is compared with the answer."
+    match: Match = Field(
+        "exact",
+        description="Task jsonl only: how an output is compared with the answer. judge: exactly, and what differs is "
+        "graded by models.judge; a task file may have it too.",
     )
 
     @model_validator(mode="before")
@@ -280,6 +284,15 @@ class RunConfig(Section):
         from pada_graph.prompts import changed  # whose renderer is loaded where it is used
 
         return changed(own)
+
+    @model_validator(mode="after")
+    def _open_answers(self) -> "RunConfig":
+        if self.data.match == "judge" and self.task != "jsonl" and self.task in get_args(TaskName):
+            raise ValueError(
+                f"data.match: judge: the answers of task {self.task} can be verified without a judge; leave data.match "
+                "out, or set task: jsonl"
+            )
+        return self
 
     @model_validator(mode="after")
     def _rules_know_the_demo(self) -> "RunConfig":

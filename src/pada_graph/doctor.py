@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pada_graph.config import Model, Role, RunConfig
 from pada_graph.errors import InputError, PadaError
-from pada_graph.methods import used_roles
+from pada_graph.methods import round_roles, used_roles
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -50,7 +50,7 @@ def examine(config: RunConfig | None) -> Iterator[Check]:
     if not (roles := used_roles(config)):
         yield Check("teachers", True, "none is asked in this configuration")
         return
-    if config.patterns.enabled:
+    if round_roles(config) and config.patterns.enabled:
         yield _tried("embedder", lambda: _embedder(config))
     yield _tried("prices", lambda: _prices(config))
     asked: dict[str, Role] = {}
@@ -67,7 +67,7 @@ def needed_extras(config: RunConfig) -> frozenset[str]:
     """The package's extras that a configuration needs."""
     extras = set(NEEDED_ALWAYS) | ({"ray"} if config.executor == "ray" else set())
     if roles := used_roles(config):
-        extras.add("embed")  # the leakage guard embeds too
+        extras |= {"embed"} if round_roles(config) else set()  # the leakage guard embeds too
         models = (getattr(config.models, role).model for role in roles)
         extras |= {PROVIDERS[name] for name in (model.partition(":")[0] for model in models) if name in PROVIDERS}
     return frozenset(extras)

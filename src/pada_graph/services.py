@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from typing_extensions import TypedDict
 
 from pada_graph.config import Role, RunConfig
-from pada_graph.methods import used_roles
+from pada_graph.methods import round_roles, used_roles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,6 +153,7 @@ def default_services(config: RunConfig, run_dir: Path) -> Services:
     embedder = SentenceEmbedder(config.patterns.embedder)
     if roles:
         teacher.load()
+    if round_roles(config):
         embedder.load()
     return Services(teacher=teacher, embedder=embedder, trainer=trainer, predictor=predictor)
 

@@ -32,6 +32,7 @@ class StudioConfig(RunConfig):
     answer_verification_prompt: str = _prompt(
         "answer_verification", "With quality.verify_answers.", *_BATCHES, "quality_control"
     )
+    answer_grading_prompt: str = _prompt("answer_grading", "With data.match judge; finalize asks it too.", "evaluate")
     auggpt_prompt: str = _prompt("auggpt", "Method auggpt.", *_BATCHES, "generate_batch")
     llms_as_instructors_prompt: str = _prompt(
         "llms_as_instructors", "Both methods of that name.", *_BATCHES, "generate_batch"

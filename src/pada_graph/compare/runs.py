@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pada_graph.config import RunConfig, parse_config
 from pada_graph.errors import InputError
-from pada_graph.nodes.recorded_config import CONFIG, changes
+from pada_graph.nodes.recorded_config import CONFIG, changes, scoring_rule
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 
@@ -98,12 +98,18 @@ def check_same_items(first: FinishedRun, other: FinishedRun) -> None:
 
     Raises:
         InputError: they did not; names how many items differ, and the keys of `data` that do. Or they were scored by
-            different versions of a task file.
+            different versions of a task file, by another rule, or by another judge.
     """
     if first.config.task_sha256 != other.config.task_sha256:
         raise InputError(
             f"{other.root}: cannot be compared with {first.root}: each has another version of {other.task}, as its "
             "task.py shows, so that a right answer of the one may be a wrong one of the other."
+        )
+    if scoring_rule(first.config) != scoring_rule(other.config):
+        raise InputError(
+            f"{other.root}: cannot be compared with {first.root}: a right answer of the one may be a wrong one of the "
+            "other, since data.match, or the judge that grades the answers (models.judge, prompts.answer_grading), is "
+            "another. Compare runs that were scored alike."
         )
     one, two = _items(first.predictions[None]), _items(other.predictions[None])
     if one == two:

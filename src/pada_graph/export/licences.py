@@ -7,7 +7,7 @@ shows "Built with Llama", and its name begins with "Llama". That holds for a tea
 import re
 
 from pada_graph.config import RunConfig
-from pada_graph.methods import used_roles
+from pada_graph.methods import rounds, used_roles
 
 _LLAMA = re.compile(r"(?<![a-z])llama[-_ ]?(\d)(?:[.-](\d))?", re.IGNORECASE)
 _KNOWN = {"builtin:smollm2-135m": "apache-2.0", "builtin:tiny": "apache-2.0"}
@@ -25,7 +25,7 @@ def obligations(config: RunConfig) -> list[str]:
     """Sentences for the card, each naming the model it comes from."""
     found = []
     models = {"the base model": config.student.model}
-    models |= {f"the {role}": getattr(config.models, role).model for role in used_roles(config)}
+    models |= {f"the {role}": model for role, model in _teachers(config).items()}
     llamas = [f"{what} is {name}" for what, name in models.items() if _llama(name)]
     if llamas:
         found.append(
@@ -35,7 +35,7 @@ def obligations(config: RunConfig) -> list[str]:
     if licence(config) == "other":
         found.append(f"The licence of the base model {config.student.model} applies; add it before you publish.")
     generator = config.models.generator.model
-    if "generator" in used_roles(config) and not generator.startswith("builtin:"):
+    if "generator" in _teachers(config) and not generator.startswith("builtin:"):
         found.append(
             f"The generator was {generator}: its licence or its provider's terms say what outputs may be used for."
         )
@@ -44,8 +44,12 @@ def obligations(config: RunConfig) -> list[str]:
 
 def must_be_called_llama(config: RunConfig) -> bool:
     """Whether the model's name has to begin with "Llama"."""
-    models = [config.student.model, *(getattr(config.models, role).model for role in used_roles(config))]
-    return any(map(_llama, models))
+    return any(map(_llama, [config.student.model, *_teachers(config).values()]))
+
+
+def _teachers(config: RunConfig) -> dict[str, str]:
+    """Models that had a part in what the student was trained on; a judge that graded answers alone had none."""
+    return {role: getattr(config.models, role).model for role in used_roles(config) if rounds(config)}
 
 
 def _llama(model: str) -> str | None:

@@ -7,7 +7,7 @@ of the graph's agents take part. To add one: a file here that ends with `METHOD 
 
 from importlib import import_module
 
-from pada_graph.config import MethodName, Role, RunConfig
+from pada_graph.config import ROLES, MethodName, Role, RunConfig
 from pada_graph.methods.base import Method
 
 
@@ -22,6 +22,12 @@ def rounds(config: RunConfig) -> int:
     return config.iterations if get_method(config.method).augments else 0
 
 
+def round_roles(config: RunConfig) -> tuple[Role, ...]:
+    """The teacher's roles that rounds of augmentation may ask."""
+    return get_method(config.method).roles(config) if rounds(config) else ()
+
+
 def used_roles(config: RunConfig) -> tuple[Role, ...]:
     """The teacher's roles that a run may ask; the models of the others need not exist."""
-    return get_method(config.method).roles(config) if rounds(config) else ()
+    asked = {*round_roles(config), *(("judge",) if config.data.match == "judge" else ())}
+    return tuple(role for role in ROLES if role in asked)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pada_graph import stopping
 from pada_graph.methods import rounds
+from pada_graph.nodes.grading import verdict
 from pada_graph.nodes.run import Run
 from pada_graph.services import Completion
 from pada_graph.state import Evaluation, PadaState, Prediction, Row, Split
@@ -44,7 +45,7 @@ def score_split(run: Run, iteration: int | None, split: Split) -> Evaluation:
         artifact = run.dir.write_jsonl(name, _predict(run, iteration, split, rows, partial))
     partial.unlink(missing_ok=True)
     result = score(run.dir.read_jsonl(name))
-    run.emit("score", iteration=iteration, split=split, **result)
+    run.emit("score", iteration=iteration, split=split, **result, **(run.spent() if run.grades_answers else {}))
     return {"iteration": iteration, "split": split, "score": result, "predictions": artifact}
 
 
@@ -72,12 +73,13 @@ def _predict(run: Run, iteration: int | None, split: Split, rows: list[Row], par
 
 
 def _judged(run: Run, rows: list[Row], completions: Iterator[Completion]) -> Iterator[Prediction]:
-    """Score completions as they come, several at once where scoring waits for programs to run (HumanEval)."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    """Score completions as they come, several at once where scoring waits: for programs (HumanEval), for the judge."""
+    at_once = run.config.limits.concurrency if run.grades_answers else AT_ONCE
+    with ThreadPoolExecutor(at_once) as pool:
         waiting: deque[Future[Prediction]] = deque()
         for completion in completions:
             waiting.append(pool.submit(_judge, run, rows[completion.index], completion))
-            while waiting[0].done() or len(waiting) > 4 * AT_ONCE:
+            while waiting[0].done() or len(waiting) > 4 * at_once:
                 yield waiting.popleft().result()
                 if not waiting:
                     break
@@ -85,17 +87,17 @@ def _judged(run: Run, rows: list[Row], completions: Iterator[Completion]) -> Ite
 
 
 def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
-    verdict = run.task.score(completion.text, row)
+    found = verdict(run, row, completion.text, item=f"answers/grade/{row['id']}")
     return {
         "id": row["id"],
         "prompt": run.task.prompt(row),
         "target": run.task.target(row),
         "output": completion.text,
-        "correct": verdict.correct,
-        "parsed": verdict.parsed,
-        "reason": verdict.reason,
+        "correct": found.correct,
+        "parsed": found.parsed,
+        "reason": found.reason,
         "truncated": completion.truncated,
-        "measures": dict(verdict.measures),
+        "measures": dict(found.measures),
         "group": run.task.group(row),
     }
 

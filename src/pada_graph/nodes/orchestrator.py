@@ -10,6 +10,7 @@ from pada_graph.data import load_splits, overlap_notes
 from pada_graph.errors import InputError
 from pada_graph.evolution import evolution
 from pada_graph.nodes.evaluate import another_round, score_split
+from pada_graph.nodes.grading import grading_notes
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.nodes.run import Run
 from pada_graph.report.page import build_report
@@ -56,7 +57,7 @@ def initialize(state: PadaState, run: Run) -> PadaState:
         "seed": run.config.seed,
         "iteration": 0,
         "stop_reason": "",
-        "notes": overlap_notes(run.dir.read_jsonl("data/overlaps.jsonl")),
+        "notes": [*overlap_notes(run.dir.read_jsonl("data/overlaps.jsonl")), *grading_notes(run)],
     }
 
 

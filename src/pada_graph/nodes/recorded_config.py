@@ -6,6 +6,7 @@ from typing import Any
 
 from pada_graph.config import Role, RunConfig, parse_config
 from pada_graph.errors import InputError
+from pada_graph.prompts import shipped
 from pada_graph.rundir import RunDir
 from pada_graph.services import Counts
 from pada_graph.task_file import is_task_file, keep_copy, read_task_file
@@ -88,6 +89,16 @@ def _may_change(key: str, used: Mapping[Role, Counts]) -> bool:
 def redacted(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as it may be written down: keys and tokens of models are left out, at any depth."""
     return {**config, "models": {role: without_secrets(model) for role, model in config["models"].items()}}
+
+
+def scoring_rule(config: RunConfig) -> dict[str, Any]:
+    """What decides, beside the task, whether an output counts as right: equal where scores may be compared."""
+    rule: dict[str, Any] = {"match": config.data.match}
+    if config.data.match == "judge":
+        judge = without_secrets(config.models.judge.model_dump(mode="json"))
+        rule["judge"] = {name: value for name, value in judge.items() if name not in TRANSPORT}
+        rule["prompt"] = config.prompts.get("answer_grading") or shipped("answer_grading")
+    return rule
 
 
 def _values(before: object, after: object) -> str:

@@ -198,6 +198,11 @@ class Run:
         """Whether the Quality Control Agent's judge takes part."""
         return self.method.quality_control and self.config.quality.enabled
 
+    @property
+    def grades_answers(self) -> bool:
+        """Whether the judge grades what the task's own rule finds wrong."""
+        return self.config.data.match == "judge"
+
     def nearest_train(self, id_: str, among: Sequence[str], count: int) -> list[str]:
         """The train rows whose questions are nearest to that of row `id_`, by the cosine of their embeddings."""
         place, vectors = self.rows.train_vectors(self.services.embedder.embed)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
+from pada_graph.nodes.grading import verdict
 from pada_graph.nodes.run import Run
 from pada_graph.state import BatchState, Draft
 from pada_graph.teacher.ask import ask_items
@@ -36,10 +37,11 @@ def verify_answers(state: BatchState, run: Run, drafts: list[Draft]) -> list[Dra
         return run.render("answer_verification", questions=questions)
 
     plan = state["plan"]
+    item = f"t{plan['iteration']}/verify_answers/{plan['batch_id']}"
     replies = ask_items(
         run.services.teacher,
         "judge",
-        item=f"t{plan['iteration']}/verify_answers/{plan['batch_id']}",
+        item=item,
         attempt=state["attempt"],
         ids=list(rows),
         prompt=prompt,
@@ -49,7 +51,8 @@ def verify_answers(state: BatchState, run: Run, drafts: list[Draft]) -> list[Dra
     for number, draft in enumerate(drafts, start=1):
         row = rows.get(f"s{number}")
         reply = replies.found.get(f"s{number}")
-        if row is None or (reply and run.task.score(reply.answer, row).correct):
+        grade = f"{item}/s{number}/grade"
+        if row is None or (reply and verdict(run, row, reply.answer, grade).correct):
             verified.append(draft)
         else:
             verified.append({**draft, "fate": "failed", "fault": _disagreement(reply)})

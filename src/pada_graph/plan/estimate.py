@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pada_graph.config import ROLES, Role, RunConfig
 from pada_graph.methods import rounds
-from pada_graph.plan.round import Cost, costliest_round, expected_round
+from pada_graph.plan.grading import grading
+from pada_graph.plan.round import Cost, costliest_round, expected_round, likely, worst
 from pada_graph.plan.student import Range, added, prediction_tokens, training_tokens
 from pada_graph.plan.texts import read_texts
 from pada_graph.teacher.prices import Price, prices
@@ -44,20 +45,25 @@ def make_plan(config: RunConfig) -> Plan:
     """
     texts, price = read_texts(config), prices(config.models, config.limits)
     count = rounds(config)
-    likely = {role: cost.times(count) for role, cost in expected_round(config, texts).items()}
+    expected = {role: cost.times(count) for role, cost in expected_round(config, texts).items()}
     most = {role: cost.times(count) for role, cost in costliest_round(config, texts).items()}
-    roles = {role: _role(config, role, likely[role], most[role], price[role]) for role in ROLES}
+    expected["judge"] += grading(config, texts, count, likely(config))
+    most["judge"] += grading(config, texts, count, worst(config))
+    roles = {role: _role(config, role, expected[role], most[role], price[role]) for role in ROLES}
     training, prediction = training_tokens(config, texts, count), prediction_tokens(config, texts, count)
     return Plan(roles, training, prediction, texts.student)
 
 
-def _role(config: RunConfig, role: Role, likely: Cost, most: Cost, price: Price | None) -> RolePlan:
-    def between(expected: float, bound: float) -> Range:
-        return Range(0, min(round(expected), round(bound)), round(bound))
+def _role(config: RunConfig, role: Role, expected: Cost, most: Cost, price: Price | None) -> RolePlan:
+    def between(usual: float, bound: float) -> Range:
+        return Range(0, min(round(usual), round(bound)), round(bound))
 
-    sent, received = between(likely.input_tokens, most.input_tokens), between(likely.output_tokens, most.output_tokens)
+    sent, received = (
+        between(expected.input_tokens, most.input_tokens),
+        between(expected.output_tokens, most.output_tokens),
+    )
     usd = None if price is None else Range(0, *(price.usd(round(i), round(o)) for i, o in _pairs(sent, received)))
-    calls = between(likely.calls, most.calls)
+    calls = between(expected.calls, most.calls)
     return RolePlan(getattr(config.models, role).model, calls, sent, received, usd, _origin(price))
 
 

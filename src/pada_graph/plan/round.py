@@ -48,6 +48,7 @@ class Written:
     strategy: float = 220
     rating: float = 60
     answer: float = 100
+    grade: float = 50
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ class Assumptions:
     bounds: bool  # replies are as long as they may be, instead of as `Written` says
 
 
-def expected_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
-    """A round as it may well go: see the numbers below, which `pada-graph plan` prints."""
+def likely(config: RunConfig) -> Assumptions:
+    """As a run may well go: see the numbers below, which `pada-graph plan` prints."""
     attempts = config.quality.max_regenerations + 1
-    likely = Assumptions(
+    return Assumptions(
         bytes_per_token=BYTES_PER_TOKEN,
         failing=0.5,
         attempts=min(1.5, attempts),
@@ -81,15 +82,11 @@ def expected_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
         feedback=150,
         bounds=False,
     )
-    failed = failures(config, likely.failing)
-    highest = get_method(config.method).most_strategies(config, failed)
-    strategies = min(highest, (config.patterns.min_clusters + highest + 1) // 2)
-    return _round(config, texts, likely, strategies, wrong_rows(config, likely.failing))
 
 
-def costliest_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
-    """The costliest round, for each number by itself."""
-    most = Assumptions(
+def worst(config: RunConfig) -> Assumptions:
+    """The most that can come, for each number by itself."""
+    return Assumptions(
         bytes_per_token=1,
         failing=1,
         attempts=config.quality.max_regenerations + 1,
@@ -101,6 +98,20 @@ def costliest_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
         feedback=4000,
         bounds=True,
     )
+
+
+def expected_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
+    """A round as it may well go."""
+    usual = likely(config)
+    failed = failures(config, usual.failing)
+    highest = get_method(config.method).most_strategies(config, failed)
+    strategies = min(highest, (config.patterns.min_clusters + highest + 1) // 2)
+    return _round(config, texts, usual, strategies, wrong_rows(config, usual.failing))
+
+
+def costliest_round(config: RunConfig, texts: Texts) -> Mapping[Role, Cost]:
+    """The costliest round, for each number by itself."""
+    most = worst(config)
     found: dict[Role, Cost] = dict.fromkeys(ROLES, Cost())
     for strategies in range(get_method(config.method).most_strategies(config, failures(config, 1)) + 1):
         for wrong in {0, wrong_rows(config, 1)}:
@@ -164,4 +175,8 @@ def _round(config: RunConfig, texts: Texts, a: Assumptions, strategies: int, wro
         if method.quality_control and config.quality.verify_answers and not texts.proves_answers:
             checked = question("judge", "answer_verification", 0, n * asked + sample, usual.answer * n, n)
             cost["judge"] += checked.times(a.attempts)
+            if config.data.match == "judge":
+                own = a.rewritten * reply("judge", usual.answer)
+                graded = question("judge", "answer_grading", 0, asked + example + own, usual.grade, 1)
+                cost["judge"] += graded.times(n * a.attempts)
     return cost

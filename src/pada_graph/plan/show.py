@@ -9,6 +9,7 @@ from rich.table import Table
 from pada_graph.config import Limits, RunConfig
 from pada_graph.methods import rounds
 from pada_graph.plan.estimate import Plan, all_roles
+from pada_graph.plan.grading import GRADED
 from pada_graph.plan.student import Range, added
 from pada_graph.teacher.prices import dollars
 
@@ -49,6 +50,10 @@ def print_plan(console: Console, config: RunConfig, plan: Plan) -> None:
         console.print(f"{role}: {needs.model}, {price}", markup=False)
     console.print("Expected is the column to read; max is the worst case, not a likely bill.", style="bold")
     console.print(ASSUMPTIONS, soft_wrap=False)
+    if config.data.match == "judge":
+        console.print(
+            f"Expected of the grading: {GRADED:.0%} of the student's answers are sent to the judge, one a call."
+        )
     console.print(f"Student tokens are counted by {plan.counted_by}.", markup=False, soft_wrap=False)
     for warning in warnings(config.limits, plan):
         console.print(warning, style="bold", soft_wrap=False)

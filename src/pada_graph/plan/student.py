@@ -56,7 +56,12 @@ def prediction_tokens(config: RunConfig, texts: Texts, rounds: int) -> Range:
             sum(n * (texts.asked[s] + answer * texts.answered[s] + allowed * rows[s]) for s, n in times.items())
         )
 
-    before = rounds * ("train" in get_method(config.method).learns_from(config))
-    short = {"validation": 2, "train": min(before, 1), "test": 2}
-    whole = {"validation": rounds + 2, "train": before, "test": 3 if rounds else 2}
+    whole = times_answered(config, rounds)
+    short = {split: min(times, 2 if split != "train" else 1) for split, times in whole.items()}
     return Range(tokens(short, 0, 0), tokens(whole, 1, 0), tokens(whole, 0, texts.answer_limit))
+
+
+def times_answered(config: RunConfig, rounds: int) -> dict[str, int]:
+    """How often each split is answered in a run of all its rounds."""
+    before = rounds * ("train" in get_method(config.method).learns_from(config))
+    return {"validation": rounds + 2, "train": before, "test": 3 if rounds else 2}

@@ -25,6 +25,7 @@ class Texts:
     failure: list[int]  # a validation row in an analysis prompt, without the student's answer
     example: list[int]  # a train row as a generator sees it
     question: list[int]  # a train row's prompt, as a judge answers it
+    graded: dict[str, list[int]]  # a split's rows in a grading prompt, without the student's answer
     proves_answers: bool  # no judge verifies the answers of this task
     prompts: dict[str, int]  # by name, without data
     student: str  # how student tokens were counted
@@ -48,6 +49,7 @@ def read_texts(config: RunConfig) -> Texts:
         failure=[_failure(task, row) for row in splits["validation"]],
         example=[_length(task.example(row)) for row in splits["train"]],
         question=[_length(task.prompt(row)) for row in splits["train"]],
+        graded={split: [_graded(task, row) for row in rows] for split, rows in splits.items()},
         proves_answers=task.proves_answers,
         prompts=_bare_prompts(config, task),
         student=how,
@@ -67,6 +69,10 @@ def _failure(task: Task, row: Row) -> int:
     return _length({"sample_id": "v00", "USER_QUERY": task.prompt(row), "GROUND_TRUTH": task.target(row)}) + _length(
         row
     )
+
+
+def _graded(task: Task, row: Row) -> int:
+    return _length({"question": task.prompt(row), "reference_answer": task.target(row), "answer": ""})
 
 
 def _bare_prompts(config: RunConfig, task: Task) -> dict[str, int]:

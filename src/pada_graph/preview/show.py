@@ -13,6 +13,7 @@ from pada_graph.teacher.prices import dollars, total
 
 LONGEST = 1500  # characters of a prompt or reply
 STEPS = {
+    "grade": "The judge grades answers that are not the reference's own words",
     "analyze_errors": "The analyst looks for the cause of each failure (A.2.1, Figure 2)",
     "categorize_pattern": "The analyst names what the failures of a cluster have in common (Figure 3)",
     "draft_strategy": "The analyst drafts a strategy against each pattern (Figure 4)",

@@ -13,6 +13,7 @@ from pada_graph.teacher.prices import Price, prices, total
 
 # Of a teacher call's item "t1/STEP/...": the stage it belongs to. Generation and its checks run side by side.
 _STEPS = {
+    "grade": "prediction",
     "analyze_errors": "pattern analysis",
     "categorize_pattern": "pattern analysis",
     "draft_strategy": "pattern analysis",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
 from pada_graph.methods import used_roles
-from pada_graph.nodes.recorded_config import redacted
+from pada_graph.nodes.recorded_config import redacted, scoring_rule
 from pada_graph.prompts import PROMPTS
 from pada_graph.rundir import RunDir
 from pada_graph.teacher.models import TRANSPORT
@@ -37,6 +37,8 @@ class Cell:
         models = {role: _without_transport(model) for role, model in raw["models"].items()}
         texts = sorted(PROMPTS.glob("*.txt")) if used_roles(self.config) else []
         prompts = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in texts}
+        if self.config.data.match != "judge":
+            prompts.pop("answer_grading.txt", None)  # which nobody is asked
         own = raw.pop("prompts")
         raw |= {"prompts": own} if own else {}
         return _sha256({"rows": self.rows, "config": {**raw, "models": models}, "prompts": prompts})
@@ -46,8 +48,8 @@ class Cell:
         """Sha256 of what decides the untuned model's answers and iteration 0: equal for all methods of one group."""
         config = self.config
         student = config.student.model_dump(mode="json")
-        return _sha256({"rows": self.rows, "task": config.task, "match": config.data.match, "student": student,
-                        "seed": config.seed})  # fmt: skip
+        return _sha256({"rows": self.rows, "task": config.task, "student": student, "seed": config.seed,
+                        **scoring_rule(config)})  # fmt: skip
 
     @cached_property
     def untuned(self) -> str:
@@ -55,7 +57,7 @@ class Cell:
         config = self.config
         student = config.student.model_dump(mode="json", exclude={"lora", "training"})
         rows = {split: digest for split, digest in self.rows.items() if split != "train"}
-        return _sha256({"rows": rows, "task": config.task, "match": config.data.match, "student": student})
+        return _sha256({"rows": rows, "task": config.task, "student": student, **scoring_rule(config)})
 
     @property
     def name(self) -> str:

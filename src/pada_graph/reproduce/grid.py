@@ -151,6 +151,8 @@ def _cell_config(config: RunConfig, task: str, size: int, seed: int, variant: st
             key: raw[key] for key in raw if key not in ("models", "patterns", "train_errors", "generation", "quality")
         }
         raw["iterations"] = 0
+        if config.data.match == "judge":
+            raw["models"] = {"judge": config.models.judge.model_dump()}
     raw |= {"task": task, "method": method, "seed": seed, "data": _data(config, task, size)}
     if ablation:
         raw[ABLATIONS[ablation]]["enabled"] = False

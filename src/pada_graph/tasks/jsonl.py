@@ -1,12 +1,14 @@
 """The user's own data: rows {"prompt", "answer"}, optionally "id", compared exactly, as a number or as a letter.
 
 `data.match` says how: "exact" ignores case, runs of whitespace and one final full stop; "number" and "choice" read the
-output as GSM8K's (number.py) and ARC's (choice.py) are read. The prompt is sent as it is, the answer trained as it is.
+output as GSM8K's (number.py) and ARC's (choice.py) are read; "judge" is exact here, and what is not the same the judge
+grades (nodes/grading.py). The prompt is sent as it is, the answer trained as it is.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from pada_graph.config import Match
 from pada_graph.state import Row
 from pada_graph.tasks.base import Task, Verdict, text_field
 from pada_graph.tasks.choice import LETTERS, judge_letter, letter_field
@@ -24,7 +26,7 @@ class Jsonl(Task):
     }
     reworded = "prompt"
 
-    def __init__(self, match: Literal["exact", "number", "choice"] = "exact"):
+    def __init__(self, match: Match = "exact"):
         self.match = match
 
     def parse(self, raw: Mapping[str, Any]) -> Row:
@@ -36,7 +38,7 @@ class Jsonl(Task):
         prompt = text_field(raw, "prompt")
         if self.match == "choice":
             return {"prompt": prompt, "answer": letter_field(raw, "answer", len(LETTERS))}
-        if self.match == "exact":
+        if self.match in ("exact", "judge"):
             return {"prompt": prompt, "answer": text_field(raw, "answer").strip()}
         value = raw.get("answer")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
