@@ -20,7 +20,7 @@ from pada_graph.plan.show import warnings
 from pada_graph.teacher import ask
 from tests import fake_provider
 from tests.fake_provider import Answer, FakeProvider
-from tests.fakes import FakePredictor, write_sums
+from tests.fakes import FakePredictor, sums_config, write_sums
 from tests.paid_runs import Bill, answering, paid_config, paid_services, with_limit
 
 PADA = [sys.executable, "-c", "from pada_graph.cli import main; main()"]
@@ -93,6 +93,20 @@ def test_vanilla_fine_tuning_needs_no_teacher_and_its_student_tokens_are_exact(t
     assert found.prediction_tokens.low == 2 * (validation[0] + test[0])
     assert found.prediction_tokens.expected == found.prediction_tokens.low + 2 * (validation[1] + test[1])
     assert found.prediction_tokens.max == found.prediction_tokens.low + 2 * 256 * 3
+
+
+def test_open_answers_cost_a_call_each_at_most_three(tmp_path):
+    folder = write_sums(tmp_path / "sums", train=20, validation=12, test=12)
+    open_ = {"data__match": "judge", "student": {"model": "builtin:tiny"}}
+    vanilla = make_plan(sums_config(folder, method="vanilla", **open_))
+    assert vanilla.roles["analyst"].calls.max == vanilla.roles["generator"].calls.max == 0
+    answers = 2 * 12 + 2 * 12  # validation untuned and tuned, test untuned and tuned
+    calls = vanilla.roles["judge"].calls
+    assert (calls.low, calls.expected, calls.max) == (0, round(answers * 0.8 * 1.1), 3 * answers)
+    exact, judged = (make_plan(sums_config(folder, **{**open_, "data__match": match})) for match in ("exact", "judge"))
+    answers = 4 * 12 + 2 * 20 + 3 * 12  # two rounds: validation in each, train before each, test at the end
+    assert judged.roles["judge"].calls.max - exact.roles["judge"].calls.max == 3 * answers
+    assert judged.roles["generator"] == exact.roles["generator"]
 
 
 def test_without_a_tokenizer_characters_are_counted_and_that_is_said(tmp_path):
@@ -197,6 +211,9 @@ RUNS: dict[str, tuple[Any, float, dict[str, Any], FakePredictor]] = {
         malformed, 9, {"quality__enabled": False, "quality__verify_answers": True, "iterations": 3}, FakePredictor()
     ),
     "verified and judged": (always_cut, 9, {"quality__verify_answers": True, "iterations": 1}, FakePredictor(known=0)),
+    "open answers": (malformed, 9, {"data__match": "judge", "iterations": 1, "quality__verify_answers": True},
+        FakePredictor(known=3)),
+    "open answers, vanilla": (empty, 9, {"data__match": "judge", "method": "vanilla"}, FakePredictor(known=0)),
     "right everywhere": (None, 9, {}, FakePredictor(known=99)),
     "auggpt": (wordy, 9, {"method": "auggpt"}, FakePredictor(known=99)),
     "auggpt, malformed": (malformed, 9, {"method": "auggpt"}, FakePredictor()),
