@@ -1,4 +1,4 @@
-"""Studio: one batch of an existing run through generation and quality control."""
+"""Studio: one batch of an existing run through generation and quality control, beside the run's own."""
 
 from pada_graph.graph import build_one_batch
 from pada_graph.studio import StudioConfig

@@ -77,14 +77,19 @@ def build_graph(
     return graph.compile(checkpointer=checkpointer, name="pada").with_config(callbacks=[SESSIONS])
 
 
-def build_pattern_analysis(services: Services | None = None, config_schema: type[RunConfig] = RunConfig) -> Graph:
-    """Compile the Pattern Analysis Agent: failures in, patterns and strategies out (A.2.1)."""
+def build_pattern_analysis(
+    services: Services | None = None, config_schema: type[RunConfig] = RunConfig, trial: bool = False
+) -> Graph:
+    """Compile the Pattern Analysis Agent: failures in, patterns and strategies out (A.2.1).
+
+    A `trial` is for a run that exists: it takes the context's prompts, and writes beside the run's own files.
+    """
     graph = StateGraph(AnalysisState, config_schema, input_schema=AnalysisInput, output_schema=AnalysisOutput)
-    graph.add_node("select_errors", bind(pattern_analysis.select_errors, services, config_schema))
-    graph.add_node("analyze_errors", bind(pattern_analysis.analyze_errors, services, config_schema))
-    graph.add_node("cluster_analyses", bind(pattern_analysis.cluster_analyses, services, config_schema))
-    graph.add_node("categorize_pattern", bind(pattern_analysis.categorize_pattern, services, config_schema))
-    graph.add_node("draft_strategy", bind(pattern_analysis.draft_strategy, services, config_schema))
+    graph.add_node("select_errors", bind(pattern_analysis.select_errors, services, config_schema, trial))
+    graph.add_node("analyze_errors", bind(pattern_analysis.analyze_errors, services, config_schema, trial))
+    graph.add_node("cluster_analyses", bind(pattern_analysis.cluster_analyses, services, config_schema, trial))
+    graph.add_node("categorize_pattern", bind(pattern_analysis.categorize_pattern, services, config_schema, trial))
+    graph.add_node("draft_strategy", bind(pattern_analysis.draft_strategy, services, config_schema, trial))
 
     graph.add_edge(START, "select_errors")
     graph.add_conditional_edges("select_errors", routing.fan_out_failures, ["analyze_errors", "draft_strategy", END])
@@ -107,13 +112,15 @@ def build_synthesize_batches(services: Services | None = None, config_schema: ty
     return graph.compile(name="synthesize_batches")
 
 
-def build_synthesize_batch(services: Services | None = None, config_schema: type[RunConfig] = RunConfig) -> Graph:
-    """Compile the generate / quality-control loop of one batch (A.3, A.4)."""
+def build_synthesize_batch(
+    services: Services | None = None, config_schema: type[RunConfig] = RunConfig, trial: bool = False
+) -> Graph:
+    """Compile the generate / quality-control loop of one batch (A.3, A.4). For a `trial` see build_one_batch."""
     graph = StateGraph(BatchState, config_schema, input_schema=BatchInput, output_schema=BatchOutput)
-    graph.add_node("generate_batch", bind(data_generation.generate_batch, services, config_schema))
-    graph.add_node("quality_control", bind(quality_control.quality_control, services, config_schema))
-    graph.add_node("accept_batch", bind(quality_control.accept_batch, services, config_schema))
-    graph.add_node("reject_batch", bind(quality_control.reject_batch, services, config_schema))
+    graph.add_node("generate_batch", bind(data_generation.generate_batch, services, config_schema, trial))
+    graph.add_node("quality_control", bind(quality_control.quality_control, services, config_schema, trial))
+    graph.add_node("accept_batch", bind(quality_control.accept_batch, services, config_schema, trial))
+    graph.add_node("reject_batch", bind(quality_control.reject_batch, services, config_schema, trial))
 
     graph.add_edge(START, "generate_batch")
     graph.add_edge("generate_batch", "quality_control")
@@ -126,10 +133,13 @@ def build_synthesize_batch(services: Services | None = None, config_schema: type
 
 
 def build_one_batch(services: Services | None = None, config_schema: type[RunConfig] = RunConfig) -> Graph:
-    """Compile that loop for one batch of an existing run, given by its name: for Studio."""
+    """Compile that loop for one batch of an existing run, given by its name: for Studio.
+
+    It is a trial: it takes the context's prompts, and writes beside the run's own files.
+    """
     graph = StateGraph(OneBatchState, config_schema, input_schema=BatchName, output_schema=BatchOutput)
-    graph.add_node("open_batch", bind(data_generation.open_batch, services, config_schema))
-    graph.add_node("synthesize_batch", build_synthesize_batch(services, config_schema))
+    graph.add_node("open_batch", bind(data_generation.open_batch, services, config_schema, trial=True))
+    graph.add_node("synthesize_batch", build_synthesize_batch(services, config_schema, trial=True))
 
     graph.add_edge(START, "open_batch")
     graph.add_edge("open_batch", "synthesize_batch")
@@ -155,13 +165,17 @@ _CHECKPOINTING = ("__pregel_checkpointer", "__pregel_durability")
 
 
 def bind(
-    node: Callable[[Any, Any], Any], services: Services | None, config_schema: type[RunConfig]
+    node: Callable[[Any, Any], Any],
+    services: Services | None,
+    config_schema: type[RunConfig],
+    trial: bool = False,
 ) -> Callable[..., Any]:
     """Give a node its run: the directory named in the state, its configuration, task and services."""
 
     def bound(state: Mapping[str, Any], config: RunnableConfig, runtime: Runtime[RunConfig]) -> Any:
         session = SESSIONS.of(config)
-        run = open_run(state, config, runtime, services, config_schema, session, start=node is orchestrator.initialize)
+        start = node is orchestrator.initialize
+        run = open_run(state, config, runtime, services, config_schema, session, start, trial)
         with lock.at_work(run.dir.root):
             return node(state, run)
 

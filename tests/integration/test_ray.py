@@ -31,7 +31,8 @@ from pada_graph.executors.ray.trainer import RayTrainer
 from pada_graph.services import default_services
 from pada_graph.student import worker
 from pada_graph.student.inference import TransformersPredictor
-from tests.fakes import sums_config, write_sums
+from tests.fakes import jsonl, sums_config, write_sums
+from tests.graph import test_own_task as lengths
 from tests.integration.test_training import make_job, read_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -302,6 +303,25 @@ def test_a_whole_run_on_ray_gives_the_local_runs_files_and_either_goes_on_with_t
     metrics = run(config, tmp_path / "run")
     assert results(tmp_path / "run") == results(local_run / "run")
     assert run(vanilla(local_run / "sums"), tmp_path / "run") == metrics
+
+
+def test_a_task_in_a_file_of_ones_own_gives_the_local_runs_files_on_ray(two_cpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(lengths.furnished(tmp_path))
+    student = {
+        "model": "builtin:tiny",
+        "dtype": "float32",
+        "training": {"epochs": 40, "learning_rate": 0.01, "batch_size": 4},
+        "inference": {"max_new_tokens": 8},
+    }
+    metrics = run(lengths.settings(method="vanilla", student=student), "runs/local")
+    expected = results(tmp_path / "runs/local")
+    assert {line["parsed"] for line in jsonl(tmp_path / "runs/local/iteration_0/predictions_test.jsonl")} == {"1000 m"}
+    config = lengths.settings(method="vanilla", student=student, executor="ray", ray={"workers": 1})
+    assert run(config, "runs/whole")["iterations"] == metrics["iterations"]
+    assert list(run_side_by_side([(config, Path("runs/beside"))])) == [(Path("runs/beside"), None)]
+    for name in ("whole", "beside"):
+        assert results(tmp_path / "runs" / name) == expected
+        assert (tmp_path / "runs" / name / "task.py").read_text() == lengths.FILE
 
 
 def test_the_evaluation_of_a_run_leaves_its_devices_to_training(local_run, tmp_path):

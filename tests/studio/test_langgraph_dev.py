@@ -67,6 +67,21 @@ def demo_run(client, studio) -> dict:
     return client.runs.wait(None, "demo", input={"run_dir": str(studio / "runs/demo")})
 
 
+def own_files(root: Path) -> dict[Path, bytes]:
+    """What a run has written, without what trials wrote, and without the count of its calls."""
+    paths = (path for path in root.rglob("*.json*") if "trial" not in path.parts and path.name != "heads.json")
+    return {path: path.read_bytes() for path in paths}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def prompts(root: Path, role: str) -> list[str]:
+    with contextlib.closing(sqlite3.connect(root / "teacher_calls.sqlite")) as journal:
+        return [prompt for (prompt,) in journal.execute("select prompt from calls where role = ?", [role])]
+
+
 def test_all_four_graphs_are_offered(client):
     assert {a["graph_id"] for a in client.assistants.search()} == {
         "pada",
@@ -94,22 +109,45 @@ def test_the_demo_graph_runs_offline_to_its_end(demo_run):
     assert demo_run["accounting"][0]["requested"] == 12
 
 
-def test_pattern_analysis_runs_by_itself_on_a_run_directory(client, studio, demo_run):
+def test_pattern_analysis_runs_by_itself_on_a_run_directory_and_leaves_the_runs_own_files_alone(
+    client, studio, demo_run
+):
+    own = own_files(studio / "runs/demo")
     result = client.runs.wait(None, "pattern_analysis", input={"run_dir": str(studio / "runs/demo"), "iteration": 1})
     assert result["patterns"] and len(result["strategies"]) == len(result["patterns"])
+    assert lines(studio / "runs/demo/iteration_1/trial/analyses.jsonl") == result["analyses"]
+    assert own_files(studio / "runs/demo") == own
+
+
+@pytest.mark.parametrize(
+    ("graph", "prompt", "role"),
+    [("pattern_analysis", "strategy_drafting", "analyst"), ("synthesize_batch", "quality_control", "judge")],
+)
+def test_a_prompt_edited_on_its_node_is_tried_on_a_run_that_exists(client, studio, demo_run, graph, prompt, role):
+    root = studio / "runs/demo"
+    assistant = client.assistants.search(graph_id=graph)[0]["assistant_id"]
+    field = client.assistants.get_schemas(assistant)["context_schema"]["properties"][f"{prompt}_prompt"]
+    edited = {f"{prompt}_prompt": f"{field['default']}\nTake your time over it."}
+    own, before = own_files(root), prompts(root, role)
+    plan = lines(root / "iteration_1/plan.jsonl")[0]
+    which = {"iteration": 1} if graph == "pattern_analysis" else {"batch_id": plan["batch_id"]}
+    client.runs.wait(None, graph, input={"run_dir": str(root), **which}, context=edited)
+    asked = [prompt for prompt in prompts(root, role) if prompt not in before]
+    assert asked and all(prompt.endswith("Take your time over it.") for prompt in asked)
+    assert len(prompts(root, role)) == len(before) + len(asked)  # the others are answered by the journal
+    assert own_files(root) == own
 
 
 def test_synthesize_batch_takes_the_name_of_a_batch_and_leaves_the_runs_own_files_alone(client, studio, demo_run):
-    folder = studio / "runs/demo/iteration_1"
-    planned = [json.loads(line) for line in (folder / "plan.jsonl").read_text().splitlines()]
-    own = {path: path.read_bytes() for path in folder.rglob("*.json*")}
+    planned = lines(studio / "runs/demo/iteration_1/plan.jsonl")
+    own = own_files(studio / "runs/demo")
     batch = {"run_dir": str(studio / "runs/demo"), "batch_id": planned[0]["batch_id"]}
     outcome = client.runs.wait(None, "synthesize_batch", input=batch)["outcomes"][0]
     assert outcome["batch_id"] == f"studio-{planned[0]['batch_id']}"
     assert outcome["requested"] == len(planned[0]["slots"])
     assert outcome["requested"] == outcome["accepted"] + outcome["rejected"] + outcome["failed"] + outcome["duplicate"]
-    assert (folder / f"batches/{outcome['batch_id']}.json").exists()
-    assert {path: path.read_bytes() for path in own} == own
+    assert (studio / "runs/demo" / outcome["file"]).exists()
+    assert own_files(studio / "runs/demo") == own
 
 
 def test_the_form_of_synthesize_batch_is_scalars(client):
@@ -155,28 +193,19 @@ def test_the_whole_agent_runs_with_a_configuration_from_the_form(client, studio)
 MONEY = "Write about money alone, with prices in cents."
 
 
-def generator_prompts(root: Path) -> list[str]:
-    with contextlib.closing(sqlite3.connect(root / "teacher_calls.sqlite")) as journal:
-        return [prompt for (prompt,) in journal.execute("select prompt from calls where role = 'generator'")]
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def test_a_person_rewords_one_strategy_and_drops_the_others(client, studio):
     root = studio / "runs/review"
     thread = client.threads.create()["thread_id"]
     client.runs.wait(thread, "demo", input={"run_dir": str(root)}, interrupt_before=["plan_batches"])
     state = client.threads.get_state(thread)
     first, *others = state["values"]["strategies"]
-    assert state["next"] == ["plan_batches"] and others and generator_prompts(root) == []
+    assert state["next"] == ["plan_batches"] and others and prompts(root, "generator") == []
     edits = [{**first, "generation_approach": MONEY}, *({**other, "generation_approach": ""} for other in others)]
     client.threads.update_state(thread, {"strategies": edits})
     result = client.runs.wait(thread, "demo", input=None)
     assert [strategy["strategy_id"] for strategy in result["strategies"]] == [s["strategy_id"] for s in edits]
-    assert any(MONEY in prompt for prompt in generator_prompts(root))
-    assert not any(other["generation_approach"] in prompt for other in others for prompt in generator_prompts(root))
+    assert any(MONEY in prompt for prompt in prompts(root, "generator"))
+    assert not any(other["generation_approach"] in prompt for other in others for prompt in prompts(root, "generator"))
     followed = {line["strategy_id"] for line in lines(root / "iteration_1/plan.jsonl") if line["strategy_id"]}
     assert followed == {first["strategy_id"]}
 
@@ -188,11 +217,11 @@ def test_time_travel_forks_a_finished_run_before_its_round(client, studio):
     before = next(s for s in client.threads.get_history(thread, limit=100) if s["next"] == ["plan_batches"])
     edits = [{**strategy, "generation_approach": MONEY} for strategy in before["values"]["strategies"]]
     fork = client.threads.update_state(thread, {"strategies": edits}, checkpoint=before["checkpoint"])
-    asked = len(generator_prompts(root))
+    asked = len(prompts(root, "generator"))
     result = client.runs.wait(thread, "demo", input=None, checkpoint_id=fork["checkpoint"]["checkpoint_id"])
     assert {strategy["generation_approach"] for strategy in result["strategies"]} == {MONEY}
     assert {strategy["generation_approach"] for strategy in finished["strategies"]} != {MONEY}
-    assert sum(MONEY in prompt for prompt in generator_prompts(root)) == len(generator_prompts(root)) - asked > 0
+    assert sum(MONEY in prompt for prompt in prompts(root, "generator")) == len(prompts(root, "generator")) - asked > 0
     assert result["stop_reason"] == finished["stop_reason"]
 
 
@@ -230,9 +259,7 @@ def test_a_prompt_edited_on_its_node_is_what_the_analyst_is_asked(client, studio
     edited = {"pattern_categorization_prompt": f"{field['default']}\nTake your time over it."}
     root = studio / "runs/prompts"
     client.runs.wait(None, "demo", input={"run_dir": str(root)}, context=edited, interrupt_before=["plan_batches"])
-    with contextlib.closing(sqlite3.connect(root / "teacher_calls.sqlite")) as journal:
-        asked = [prompt for (prompt,) in journal.execute("select prompt from calls where role = 'analyst'")]
-    assert any(prompt.endswith("Take your time over it.") for prompt in asked)
+    assert any(prompt.endswith("Take your time over it.") for prompt in prompts(root, "analyst"))
     assert set(json.loads((root / "resolved_config.json").read_text())["prompts"]) == {"pattern_categorization"}
 
 

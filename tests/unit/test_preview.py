@@ -14,6 +14,7 @@ from pada_graph.errors import InputError, StoppedError
 from pada_graph.preview import print_preview, print_train_rows, run_preview
 from pada_graph.preview.small_round import preview_config
 from pada_graph.preview.words import clip, printable
+from pada_graph.prompts import shipped
 from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, fake_services, write_sums
 
 PADA = [sys.executable, "-c", "from pada_graph.cli import main; main()"]
@@ -78,6 +79,24 @@ def test_every_step_is_shown_with_the_samples_as_they_are_trained_and_the_cost(c
     assert "and 1 more, shown by --full" in text and text.count("-- judge, 1 of") == 1
     assert "-- generator, 2 of 2" not in text and "-- generator, 2 of 2" in shown(config, found, full=True)
     assert "shown by --full" in text and "shown by --full" not in shown(config, found, full=True)
+
+
+def test_a_prompt_of_ones_own_is_what_is_asked_and_shown(config, tmp_path):
+    names = ("strategy_drafting", "quality_control")
+    own = {name: f"{shipped(name)}\nTake your time over {name}." for name in names}
+    config = parse_config({**config.model_dump(), "prompts": own}, "test")
+    teacher = FakeTeacher()
+    found = run_preview(config, tmp_path / "p", fake_services(teacher=teacher))
+    asked = {item.split("/")[1]: prompt for _, item, _, prompt in teacher.prompts}
+    assert asked["draft_strategy"].endswith("\nTake your time over strategy_drafting.")
+    assert asked["quality_control"].endswith("\nTake your time over quality_control.")
+    assert not any("Take your time" in asked[step] for step in ("analyze_errors", "categorize_pattern", "generate"))
+    text = shown(config, found)
+    drafting = text.partition("drafts a strategy against each pattern")[2].partition("The generator writes samples")[0]
+    judging = text.partition("The judge rates the samples")[2]
+    assert "\nTake your time over strategy_drafting.\n-> [" in drafting
+    assert "\nTake your time over quality_control.\n-> [" in judging
+    assert text.count("Take your time over") == len(names)
 
 
 def test_rejected_samples_are_shown_with_the_judges_words(config, tmp_path):

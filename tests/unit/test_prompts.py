@@ -117,5 +117,7 @@ def test_what_is_edited_in_studio_becomes_a_prompt_of_ones_own_and_nothing_else(
 def test_prompts_edited_for_a_run_that_has_others_are_not_passed_over(tmp_path):
     _same_prompts(own(OWN), RunConfig(), tmp_path)
     _same_prompts(own(OWN), own(OWN), tmp_path)
-    with pytest.raises(InputError, match=r"started with other prompts \(pattern_categorization\)"):
+    with pytest.raises(
+        InputError, match=r"other prompts \(pattern_categorization\).*new run_dir.*synthesize_batch try"
+    ):
         _same_prompts(RunConfig(), own(OWN), tmp_path)

@@ -5,19 +5,22 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from langgraph.errors import GraphRecursionError
 
 from pada_graph import run, tracked
+from pada_graph.config import RunConfig
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.services import Reply
 from pada_graph.telemetry import OFF
 from pada_graph.tracking import callback
 from pada_graph.tracking.metrics import Point, points
-from tests.fakes import FakeTeacher, fake_services, sums_config, write_sums
+from tests.fakes import FakePredictor, FakeTeacher, fake_services, jsonl, sums_config, write_sums
 
-SCORE = {"n": 10, "correct": 4, "accuracy": 0.4, "low": 0.2, "high": 0.7, "unparsed": 1, "truncated": 0}
+SCORE = {"n": 10, "correct": 4, "accuracy": 0.4, "low": 0.2, "high": 0.7, "unparsed": 1, "truncated": 0, "measures": {}}
+FINISHED = "end metrics.json report.html"
 
 
 class Remembering:
@@ -45,8 +48,8 @@ class Remembering:
             self.waits_for.wait(20)
         self.told += points
 
-    def end(self, finished, results):
-        self._called(f"end {finished} {results.name}")
+    def end(self, results):
+        self._called(" ".join(["end", *(path.name for path in results)]))
 
 
 @pytest.fixture
@@ -82,6 +85,10 @@ def tracked_run(tmp_path, services=None, **changes):
             ],
         ),
         (
+            {"event": "score", "iteration": 2, "split": "test", "measures": {"f1": 0.5, "BLEU (4-gram)": 0.25}},
+            [("student/test/measures/f1", 0.5, 2), ("student/test/measures/BLEU__4-gram_", 0.25, 2)],
+        ),
+        (
             {"event": "strategy", "iteration": 1, "name": "x", "calls": 12, "tokens": 900, "usd": None},
             [("teacher/tokens", 900, 12)],
         ),
@@ -102,7 +109,33 @@ def test_a_run_tells_its_tracker_every_score_and_the_books_of_every_round(tmp_pa
     assert sums == {key: metrics["accounting"][key] for key in sums}
     assert told["chosen/best_iteration", 0] == metrics["best_iteration"]
     assert tracker.settings["generation.ratio"] == "0.5"
-    assert tracker.calls[0] == "begin" and tracker.calls[-1] == "end True metrics.json"
+    assert tracker.calls[0] == "begin" and tracker.calls[-1] == FINISHED
+    assert not any("/measures/" in name for name, _ in told)
+
+
+class Strict(FakePredictor):
+    """Gives its first right answer in GSM8K's strict form."""
+
+    def predict(self, adapter, prompts, **options):
+        for completion in super().predict(adapter, prompts, **options):
+            yield replace(completion, text=f"#### {completion.text}") if completion.index == 0 else completion
+
+
+def test_a_tracker_and_the_events_have_the_means_of_a_tasks_further_measures(tmp_path, tracker):
+    for split in ("train", "validation", "test"):
+        rows = [{"question": f"Add {k} to {len(split)}.", "answer": f"#### {k + len(split)}"} for k in range(4)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sizes = {"train_size": 4, "validation_size": 4, "test_size": 4}
+    raw = {"task": "gsm8k", "method": "vanilla", "data": {"source": str(tmp_path), **sizes}}
+    with tracked("mlflow", tmp_path / "run") as watch:
+        services = fake_services(predictor=Strict())
+        metrics = run(RunConfig.model_validate(raw), tmp_path / "run", services=services, watch=watch)
+    told = {(name, step): value for name, value, step in tracker.told}
+    assert (told["student/test/accuracy", 0], told["student/test/measures/strict", 0]) == (0.5, 0.25)
+    assert told["untuned/validation/measures/strict", 0] == 0.25
+    scores = [event for event in jsonl(tmp_path / "run/events.jsonl") if event["event"] == "score"]
+    assert scores and all(event["measures"] == {"strict": 0.25} for event in scores)
+    assert "measures" not in metrics["untuned"]["test"]
 
 
 def test_secrets_and_rows_are_not_sent(tmp_path, tracker):
@@ -113,7 +146,7 @@ def test_secrets_and_rows_are_not_sent(tmp_path, tracker):
     assert tracker.settings["models.judge.model"] == "openai:x"
 
 
-@pytest.mark.parametrize("fails_at", ["begin", "log", "end True metrics.json"])
+@pytest.mark.parametrize("fails_at", ["begin", "log", FINISHED])
 def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(tmp_path, tracker, fails_at, capsys):
     tracker.fails_at = fails_at
     metrics = tracked_run(tmp_path)
@@ -140,10 +173,10 @@ def test_a_run_that_stops_goes_on_as_the_same_tracked_run(tmp_path, tracker):
     with pytest.raises((StoppedError, GraphRecursionError)):
         tracked_run(tmp_path, fake_services(teacher=Refusing()))
     first = json.loads((tmp_path / "run/tracking.json").read_text())
-    assert tracker.calls[-1] == "end False metrics.json"
+    assert tracker.calls[-1] == "end"
     tracked_run(tmp_path)
     assert json.loads((tmp_path / "run/tracking.json").read_text()) == first
-    assert tracker.calls[-1] == "end True metrics.json"
+    assert tracker.calls[-1] == FINISHED
 
 
 def test_a_finished_run_begins_nothing(tmp_path, tracker):
@@ -178,7 +211,7 @@ def test_mlflow_has_the_run_and_its_results_and_a_resumed_run_is_the_same_one(tm
     assert {point.step: point.value for point in history} == {
         scores["iteration"]: scores["validation"]["accuracy"] for scores in metrics["iterations"]
     }
-    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["metrics.json"]
+    assert [file.path for file in client.list_artifacts(found.info.run_id)] == ["metrics.json", "report.html"]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pada_graph.nodes.grading import verdict
 from pada_graph.nodes.run import Run
 from pada_graph.services import Completion
 from pada_graph.state import Evaluation, PadaState, Prediction, Row, Split
-from pada_graph.stats import score
+from pada_graph.stats import measures, score
 from pada_graph.tasks.base import AT_ONCE
 
 
@@ -44,8 +44,9 @@ def score_split(run: Run, iteration: int | None, split: Split) -> Evaluation:
     if artifact is None or artifact["count"] != len(rows):
         artifact = run.dir.write_jsonl(name, _predict(run, iteration, split, rows, partial))
     partial.unlink(missing_ok=True)
-    result = score(run.dir.read_jsonl(name))
-    run.emit("score", iteration=iteration, split=split, **result, **(run.spent() if run.grades_answers else {}))
+    predictions = run.dir.read_jsonl(name)
+    result, spent = score(predictions), run.spent() if run.grades_answers else {}
+    run.emit("score", iteration=iteration, split=split, **result, measures=measures(predictions), **spent)
     return {"iteration": iteration, "split": split, "score": result, "predictions": artifact}
 
 

@@ -125,7 +125,7 @@ def _late_repetitions(iteration: int, samples: Iterable[Sample], run: Run) -> li
 
 
 def _file(run: Run, iteration: int, name: str) -> str:
-    return f"{run.dir.iteration(iteration)}/overlaps/{name}.jsonl"
+    return f"{run.folder(iteration)}/overlaps/{name}.jsonl"
 
 
 def _overlap(

@@ -33,11 +33,12 @@ def open_run(
     config_schema: type[RunConfig],
     session: UUID,
     start: bool,
+    trial: bool,
 ) -> Run:
     """The run of this state. `start` makes it from context and input; afterwards the run directory is the authority.
 
     `configurable.run_dir` wins over the state's, so that a run directory may be moved and resumed. The directory is
-    locked for `session`, see lock.py.
+    locked for `session`, see lock.py. A `trial` asks with the context's prompts, since it writes beside the run's own.
 
     Raises:
         InputError: another process or session is working on the run.
@@ -58,8 +59,11 @@ def open_run(
             hold(root, session, close_run)
         if root.resolve() not in _open:
             stored = parse_config(RunDir(root).read_json(CONFIG), str(root / CONFIG))
-            _same_prompts(stored, context, root)
-            run = _make(_with_keys(stored, context), root, services)
+            if trial:
+                stored = stored.model_copy(update={"prompts": {**stored.prompts, **context.prompts}})
+            else:
+                _same_prompts(stored, context, root)
+            run = _make(_with_keys(stored, context), root, services, trial)
             run.task.check()
             record_environment(run.dir, run.task.environment())
             _open[root.resolve()] = run
@@ -79,7 +83,8 @@ def _same_prompts(stored: RunConfig, context: RunConfig, root: Path) -> None:
         names = sorted(name for name in context.prompts if context.prompts[name] != stored.prompts.get(name))
         raise InputError(
             f"{root}: this run was started with other prompts ({', '.join(names) or 'more of its own'}). Choose a new "
-            "run_dir for prompts that you changed, or leave them out."
+            "run_dir for prompts that you changed, or leave them out. Studio's graphs pattern_analysis and "
+            "synthesize_batch try them on this run."
         )
 
 
@@ -114,10 +119,11 @@ def default_run_dir(config: RunConfig) -> str:
     return f"runs/{config.task_name.removesuffix('.py')}-{config.method}-n{config.data.train_size}-s{config.seed}"
 
 
-def _make(config: RunConfig, root: Path, services: Services | None) -> Run:
+def _make(config: RunConfig, root: Path, services: Services | None, trial: bool = False) -> Run:
     directory = RunDir(root)
     task = task_of_run(directory, config.task, config.task_sha256, config.data.match, config.unsafe_code_execution)
-    return Run(config, directory, task, Rows(directory, task), services or default_services(config, root), _nobody)
+    services = services or default_services(config, root)
+    return Run(config, directory, task, Rows(directory, task), services, _nobody, trial)
 
 
 def _nobody(event: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ def _sample(id_: str, failure: Prediction) -> dict[str, str]:
 def cluster_analyses(state: AnalysisState, run: Run) -> AnalysisUpdate:
     """Embed each analysis and group them into K clusters (equation 2)."""
     iteration, analyses = state["iteration"], state["analyses"]
-    folder, config = run.dir.iteration(iteration), run.config.patterns
+    folder, config = run.folder(iteration), run.config.patterns
     run.dir.write_jsonl(f"{folder}/analyses.jsonl", analyses)
     if not analyses:
         return {"notes": [f"round {iteration}: no failure could be analysed"]}

@@ -226,7 +226,7 @@ def _close(state: BatchState, run: Run, kept: list[Draft], final: Final) -> Batc
     samples = [_sample(state, run, draft, final[draft["sample_id"]][1]) for draft in kept]
     accepted = {sample["id"] for sample in samples}
     rejected = [rejection(plan, draft, review) for id_, (draft, review) in final.items() if id_ not in accepted]
-    name = batch_file(run.dir.iteration(plan["iteration"]), plan["batch_id"])
+    name = batch_file(run.folder(plan["iteration"]), plan["batch_id"])
     tag = {"batch_id": plan["batch_id"]}
     outcome: BatchOutcome = {
         "iteration": plan["iteration"],

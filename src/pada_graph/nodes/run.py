@@ -145,12 +145,18 @@ class Run:
     rows: Rows
     services: Services
     stream: Progress  # shows an event to whoever watches
+    trial: bool = False  # on a run that exists, in Studio: what it writes must not be taken for the run's own
 
     def emit(self, event: str, **values: Any) -> None:
-        """Report progress: into events.jsonl and to the stream."""
+        """Report progress: into events.jsonl, whose times are the run's own, and to the stream."""
         record = {"event": event, "time": round(time.time(), 3), **values}
-        self.dir.append("events.jsonl", record)
+        if not self.trial:
+            self.dir.append("events.jsonl", record)
         self.stream(record)
+
+    def folder(self, iteration: int) -> str:
+        """Where analysis and batches of a round are written, relative to the run directory."""
+        return f"{self.dir.iteration(iteration)}{'/trial' * self.trial}"
 
     def spent(self) -> dict[str, float | None]:
         """Teacher calls, tokens and dollars so far, for progress events."""

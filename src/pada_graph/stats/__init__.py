@@ -4,7 +4,7 @@ accuracy.py has one model on one split, pairs.py two models on the same items, s
 seeds. docs/evaluation.md gives the reasons.
 """
 
-from pada_graph.stats.accuracy import Described, describe, score
+from pada_graph.stats.accuracy import Described, describe, measures, score
 from pada_graph.stats.pairs import (
     Paired,
     detectable_gain,
@@ -23,6 +23,7 @@ __all__ = [
     "detectable_gain",
     "detectable_words",
     "holm",
+    "measures",
     "over_seeds",
     "paired",
     "score",

@@ -17,7 +17,7 @@ class Described(TypedDict):
     above_chance: float | None  # (accuracy - chance) / (1 - chance): 0 is guessing, 1 is all right
     answers: dict[str, int]  # answer letter -> outputs that give it; empty where answers are no letters
     majority_share: float | None  # of the commonest letter among all outputs: near 1 in a collapsed model
-    measures: dict[str, float]  # means of the task's further measures
+    measures: dict[str, float]  # see `measures`
 
 
 def score(predictions: Sequence[Prediction]) -> Score:
@@ -42,25 +42,28 @@ def score(predictions: Sequence[Prediction]) -> Score:
     }
 
 
+def measures(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """Means of the task's further measures over all outputs: one without the measure (nothing readable) counts 0."""
+    n = len(predictions)
+    names = dict.fromkeys(name for prediction in predictions for name in prediction["measures"])
+    return {name: sum(prediction["measures"].get(name, 0.0) for prediction in predictions) / n for name in names}
+
+
 def describe(predictions: Sequence[Prediction], chance: float | None) -> Described:
     """What accuracy alone hides: chance level, answer letters, further measures.
 
     Args:
         predictions: Of one model on one split; at least one.
         chance: Task.chance.
-
-    Returns:
-        Means of measures are over all outputs: one without the measure (nothing readable) counts 0.
     """
     n = len(predictions)
     accuracy = sum(prediction["correct"] for prediction in predictions) / n
     parsed = Counter(prediction["parsed"] for prediction in predictions if prediction["parsed"] is not None)
     letters = parsed if all(len(answer) == 1 and "A" <= answer <= "Z" for answer in parsed) else Counter[str]()
-    names = dict.fromkeys(name for prediction in predictions for name in prediction["measures"])
     return {
         "chance": chance,
         "above_chance": None if chance is None else (accuracy - chance) / (1 - chance),
         "answers": dict(sorted(letters.items())),
         "majority_share": max(letters.values()) / n if letters else None,
-        "measures": {name: sum(item["measures"].get(name, 0.0) for item in predictions) / n for name in names},
+        "measures": measures(predictions),
     }

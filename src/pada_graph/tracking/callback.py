@@ -17,6 +17,7 @@ from pada_graph.tracking.metrics import Point, points
 from pada_graph.tracking.trackers import LONGEST, Tracker, TrackerName, open_tracker
 
 FILE = "tracking.json"  # the run's id in each tracker, so that a resumed run goes on there
+RESULTS = ("metrics.json", "report.html")  # of a finished run
 AT_ONCE = 500  # numbers in one request; MLflow servers take 1,000
 PATIENCE = 60.0  # seconds that the end of a run waits for what has not been sent
 
@@ -25,8 +26,8 @@ PATIENCE = 60.0  # seconds that the end of a run waits for what has not been sen
 def tracked(name: TrackerName, run_dir: Path | str) -> Iterator[Progress]:
     """Give a function for `run(..., watch=)` that shows the run in MLflow or trackio.
 
-    A tracker that fails while the run goes on is given up with a warning; the run goes on. Rows and replies are not
-    sent: docs/watch.md says what is.
+    A tracker that fails while the run goes on is given up with a warning; the run goes on. docs/watch.md says what is
+    sent.
 
     Args:
         name: "mlflow" or "trackio".
@@ -68,8 +69,9 @@ class _Sender:
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
             self._give_up(f"did not take everything within {PATIENCE:.0f} s")
-        results = self._directory.path("metrics.json")
-        self._safely(lambda: self._tracker.end(results.exists(), results))
+        results = [self._directory.path(name) for name in RESULTS]
+        finished = all(path.exists() for path in results)
+        self._safely(lambda: self._tracker.end(results if finished else []))
 
     def _begin(self) -> None:
         known = self._directory.read_json(FILE) if self._directory.path(FILE).exists() else {}

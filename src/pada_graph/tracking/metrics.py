@@ -1,5 +1,6 @@
 """What a tracker is told of a progress event: numbers by name, at a step. docs/watch.md lists them."""
 
+import re
 from typing import Any, NamedTuple
 
 COUNTED = ("requested", "accepted", "rejected", "failed", "duplicate", "contaminated")
@@ -28,7 +29,9 @@ def points(event: dict[str, Any]) -> list[Point]:
         found += _named(f"iteration_{iteration}", event, TRAINING, event["step"])
     elif kind == "score":
         model = "untuned" if iteration is None else "student"
-        found += _named(f"{model}/{event['split']}", event, SCORED, iteration or 0)
+        group = f"{model}/{event['split']}"
+        found += _named(group, event, SCORED, iteration or 0)
+        found += _named(f"{group}/measures", event["measures"], tuple(event["measures"]), iteration or 0)
     elif kind == "fine_tune":
         found += _named("rows", event, ("train_rows", "synthetic_rows"), iteration or 0)
     elif kind == "collect_batches":
@@ -39,7 +42,12 @@ def points(event: dict[str, Any]) -> list[Point]:
 
 
 def _named(group: str, event: dict[str, Any], keys: tuple[str, ...], step: int) -> list[Point]:
-    return [Point(f"{group}/{key}", float(event[key]), step) for key in keys if event.get(key) is not None]
+    return [Point(f"{group}/{_plain(key)}", float(event[key]), step) for key in keys if event.get(key) is not None]
+
+
+def _plain(name: str) -> str:
+    """A name that MLflow takes: those of measures are the task's own."""
+    return re.sub(r"[^\w-]", "_", name)
 
 
 def _spent(event: dict[str, Any]) -> list[Point]:

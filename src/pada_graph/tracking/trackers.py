@@ -30,8 +30,8 @@ class Tracker(Protocol):
         """Send numbers."""
         ...
 
-    def end(self, finished: bool, results: Path) -> None:
-        """Close the run; a `finished` one with its metrics.json at `results`."""
+    def end(self, results: Sequence[Path]) -> None:
+        """Close the run; a finished one with the files of its results, one that stopped without any."""
         ...
 
 
@@ -74,11 +74,11 @@ class Mlflow:
         now = round(1000 * time.time())
         self._client.log_batch(self._run, metrics=[Metric(p.name, p.value, now, p.step) for p in points])
 
-    def end(self, finished: bool, results: Path) -> None:
-        """Close the run: FINISHED with metrics.json as its artifact, or KILLED, which a resumed run takes back."""
-        if finished:
-            self._client.log_artifact(self._run, str(results))
-        self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
+    def end(self, results: Sequence[Path]) -> None:
+        """Close the run: FINISHED with its results as artifacts, or KILLED, which a resumed run takes back."""
+        for path in results:
+            self._client.log_artifact(self._run, str(path))
+        self._client.set_terminated(self._run, "FINISHED" if results else "KILLED")
 
 
 class Trackio:
@@ -108,7 +108,7 @@ class Trackio:
         for point in points:
             self._run.log({point.name: point.value}, step=point.step)
 
-    def end(self, finished: bool, results: Path) -> None:
+    def end(self, results: Sequence[Path]) -> None:
         """Close the run; trackio knows no state of it."""
         with _silent():
             self._trackio.finish()
