@@ -271,13 +271,15 @@ def export(
     iteration: Annotated[int | None, typer.Option(help="The model. Default: the one chosen on validation.")] = None,
     merged: Annotated[bool, typer.Option(help="Write the merged model too.")] = True,
     dtype: Annotated[str | None, typer.Option(help="Of the merged weights: bfloat16 or float32.")] = None,
-    push_to_hub: Annotated[str | None, typer.Option(help="Upload to OWNER/NAME, -lora and -data.")] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload to OWNER/NAME, -lora and -data; the same command goes on with it.")
+    ] = None,
     public: Annotated[bool, typer.Option("--public", help="New repositories can be seen by everybody.")] = False,
 ) -> None:
     """Export the adapter, the merged model and the synthetic data, each with its card."""
     from pada_graph.export import export_run, print_exported, push
 
-    exported = export_run(run_dir, out, iteration=iteration, merged=merged, dtype=dtype)
+    exported = export_run(run_dir, out, iteration=iteration, merged=merged, dtype=dtype, name=push_to_hub)
     print_exported(exported)
     for place in push(exported, push_to_hub, private=not public) if push_to_hub else ():
         typer.echo(place)

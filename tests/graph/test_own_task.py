@@ -125,7 +125,7 @@ def test_the_run_directory_alone_is_enough_for_everything_that_comes_after(finis
     from pada_graph.export import export_run
 
     exported = export_run(moved, folder / "export", iteration=1, merged=False)
-    assert "lengths.py" in (exported.folder / "adapter/README.md").read_text()
+    assert "# builtin:tiny, tuned for lengths\n" in (exported.folder / "adapter/README.md").read_text()
     prompts = [row["prompt"] for row in jsonl(exported.folder / "dataset/train.jsonl")]
     assert prompts and all(prompt.endswith("Answer with the length alone.") for prompt in prompts)
 

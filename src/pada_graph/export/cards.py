@@ -4,16 +4,17 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pada_graph.export.licences import licence, obligations
-from pada_graph.export.model import Parity, base_name
+from pada_graph.export.licences import data_obligations, licence, model_obligations
+from pada_graph.export.model import Parity
+from pada_graph.export.names import hub_id, public_name
 from pada_graph.export.source import Source
-from pada_graph.methods import used_roles
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
 
 TEMPLATES = Path(__file__).parent
 LIBRARIES = {"adapter": "peft", "merged": "transformers"}
+RELATIONS = {"adapter": "adapter", "merged": "finetune"}
 
 
 def model_card(source: Source, form: str, parity: Parity | None) -> str:
@@ -26,8 +27,8 @@ def model_card(source: Source, form: str, parity: Parity | None) -> str:
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    test = source.scores["test"]  # None where another iteration was chosen
-    hub = source.task.hub
+    test = source.scores["test"]  # None where another iteration was chosen, but for iteration 0
+    hub, base, grader = source.task.hub, hub_id(source.config.student.model), _grader(source)
     name = f"{source.config.method} on {source.config.task_name}"
     results = [
         EvalResult(
@@ -36,23 +37,34 @@ def model_card(source: Source, form: str, parity: Parity | None) -> str:
             dataset_name=source.config.task_name,
             dataset_split="test",
             metric_type="accuracy",
-            metric_name="accuracy, own split",
+            metric_name=f"accuracy, own split, answers graded by {grader}" if grader else "accuracy, own split",
             metric_value=round(score["accuracy"], 4),
         )
         for score in [test]
         if score
     ]
     data = ModelCardData(
-        license=licence(source.config),
+        **licence(source.config.student.model),  # type: ignore[arg-type]
         library_name=LIBRARIES[form],
-        base_model=base_name(source),
-        base_model_relation="adapter" if form == "adapter" else "finetune",
+        base_model=base,
+        base_model_relation=RELATIONS[form] if base else None,
         pipeline_tag="text-generation",
-        tags=["pada-graph", "lora", "synthetic-data"],
+        tags=["pada-graph", "lora", *(["synthetic-data"] if source.samples else [])],
         model_name=name if results else None,
         eval_results=results or None,
     )
-    return _render("model.md.j2", data, source, form=form, parity=parity)
+    return _render(
+        "model.md.j2",
+        data,
+        source,
+        form=form,
+        parity=parity,
+        choice=_choice(source),
+        grader=grader,
+        student=source.config.student.model,
+        max_new_tokens=source.config.student.inference.max_new_tokens or source.task.max_new_tokens,
+        obligations=model_obligations(source),
+    )
 
 
 def dataset_card(source: Source, rows: list[dict[str, Any]]) -> str:
@@ -60,7 +72,7 @@ def dataset_card(source: Source, rows: list[dict[str, Any]]) -> str:
     from huggingface_hub import DatasetCardData
 
     data = DatasetCardData(
-        license=None,
+        license="other",
         task_categories=["text-generation"],
         size_categories="n<1K" if len(rows) < 1000 else "1K<n<10K" if len(rows) < 10_000 else "10K<n<100K",
         tags=["pada-graph", "synthetic"],
@@ -71,7 +83,13 @@ def dataset_card(source: Source, rows: list[dict[str, Any]]) -> str:
     }
     shared = {split: len(ids & {row["seed_id"] for row in rows}) for split, ids in held_out.items()}
     return _render(
-        "dataset.md.j2", data, source, rows=rows, shared=shared, branches=Counter(row["branch"] for row in rows)
+        "dataset.md.j2",
+        data,
+        source,
+        rows=rows,
+        shared=shared,
+        branches=Counter(row["branch"] for row in rows),
+        obligations=data_obligations(source),
     )
 
 
@@ -83,20 +101,35 @@ def _render(template: str, data: "CardData", source: Source, **values: Any) -> s
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["score"] = score_words
-    config, roles = source.config, used_roles(source.config)
     text = environment.get_template(template).render(
-        config=config,
-        base=base_name(source),
+        config=source.config,
+        task=source.config.task_name.removesuffix(".py"),
+        base=public_name(source.config.student.model),
         iteration=source.iteration,
         entry=source.scores,
         metrics=source.metrics,
-        roles={role: getattr(config.models, role) for role in roles},
+        teachers={role: public_name(model) for role, model in source.teachers.items()},
         versions=source.run.read_json("environment.json"),
         files=source.run.read_json("data/manifest.json"),
-        obligations=obligations(config),
         **values,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text.rstrip()}\n"
+
+
+def _choice(source: Source) -> str:
+    """Who chose this iteration, and whether it was tested."""
+    best, tested = source.metrics["best_iteration"], "test was scored once, at the end"
+    if len(source.metrics["iterations"]) == 1:
+        return f"{tested.capitalize()}."
+    if source.iteration == best:
+        return f"The iteration was chosen on validation; {tested}."
+    by_request = f"Iteration {source.iteration} was exported by request; validation chose iteration {best}, and"
+    return f"{by_request} {tested if source.scores['test'] else 'this one was never tested'}."
+
+
+def _grader(source: Source) -> str | None:
+    """The judge where it graded answers: a part of the evaluation, not of the training."""
+    return public_name(source.config.models.judge.model) if source.config.data.match == "judge" else None
 
 
 def score_words(score: dict[str, Any] | None) -> str:

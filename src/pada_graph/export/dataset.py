@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pada_graph.export.names import public_name
 from pada_graph.export.source import Source
 
 
@@ -11,7 +12,7 @@ def dataset_rows(source: Source) -> list[dict[str, Any]]:
     """One row a sample: prompt and completion as they were trained, the task's own fields, and the lineage."""
     patterns = _names(source, "patterns", "pattern_id", "category_name")
     strategies = _names(source, "strategies", "strategy_id", "strategy_name")
-    judge = source.config.models.judge.model
+    judge = public_name(source.config.models.judge.model)
     return [
         {
             "id": sample["id"],
@@ -23,7 +24,7 @@ def dataset_rows(source: Source) -> list[dict[str, Any]]:
             "pattern": patterns.get(sample["pattern_id"] or ""),
             "strategy": strategies.get(sample["strategy_id"] or ""),
             "seed_id": sample["seed_id"],
-            "generator": sample["generator"] or None,
+            "generator": public_name(sample["generator"]) if sample["generator"] else None,
             "prompt_sha256": sample["prompt_sha256"] or None,
             "attempts": sample["attempts"],
             "judge": judge if sample["review"] else None,

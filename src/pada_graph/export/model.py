@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from pada_graph.config import Student
 from pada_graph.errors import StoppedError
+from pada_graph.export.names import public_name
 from pada_graph.export.source import Source
 from pada_graph.export.template import pin
 from pada_graph.student import models, render
@@ -19,8 +20,6 @@ from pada_graph.student.inference import TransformersPredictor
 
 PROMPTS = 20  # of the parity check
 TOLERANCE = 1e-3  # of a logit: float32 sums in another order
-# Students that the hub has under another name, or with other weights.
-ON_THE_HUB = {"builtin:smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 class Parity(TypedDict):
@@ -32,19 +31,13 @@ class Parity(TypedDict):
     same_answers: int  # greedy, computed in float32 on both sides
 
 
-def base_name(source: Source) -> str:
-    """What others call the base model: its id on the hub, or what the configuration calls it."""
-    name = source.config.student.model
-    return ON_THE_HUB.get(name, name)
-
-
 def write_adapter(source: Source, folder: Path) -> None:
     """Copy the adapter with its tokenizer; the base is named as others know it, the chat template pinned."""
     import json
 
     shutil.copytree(source.adapter, folder, ignore=shutil.ignore_patterns("README.md", "manifest.json"))
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base_name(source)
+    config["base_model_name_or_path"] = public_name(source.config.student.model)
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     _write_tokenizer(source, folder)
 

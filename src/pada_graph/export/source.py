@@ -8,6 +8,7 @@ from typing import Any
 from pada_graph.compare import load_run
 from pada_graph.config import RunConfig
 from pada_graph.errors import InputError
+from pada_graph.methods import round_roles
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction, Sample
 from pada_graph.student import manifest
@@ -29,6 +30,13 @@ class Source:
     def adapter(self) -> Path:
         """Where training left the adapter."""
         return self.run.path(f"iteration_{self.iteration}/adapter")
+
+    @property
+    def teachers(self) -> dict[str, str]:
+        """The models, by role, that made what this iteration was trained on beside the train rows."""
+        if not self.samples:
+            return {}
+        return {role: getattr(self.config.models, role).model for role in round_roles(self.config)}
 
     @property
     def dtype(self) -> str:
