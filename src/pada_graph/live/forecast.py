@@ -10,39 +10,39 @@ Answers = tuple[int | None, str]  # of one model (None: untuned) to one split
 
 
 class Trainings:
-    """What trainings take: seconds a row, and those around its rows (loading, saving). Moments are in seconds."""
+    """What trainings take: seconds to load, of a row, and to save. Moments are in seconds."""
 
     def __init__(self) -> None:
         """Begin before the first one, with nothing measured."""
-        self.row = self.around = 0.0  # 0: not measured
-        self.iteration = -1  # of the newest one
-        self.rows, self.rows_left = 0, 0.0  # its rows, and those not yet trained on
-        self._began = self._loaded = self._trained = 0.0  # its moment; seconds before its first step, and since then
+        self.load = self.row = self.save = 0.0  # the newest measured; 0: none
+        self.iteration = -1  # of the newest training
+        self.rows, self._rows_left = 0, 0.0  # its rows, and those not yet trained on
+        self._began = self._stepped = 0.0  # its moment, and that of its newest step
         self._first_step = 0  # of its process: a resumed one begins later; 0: none yet
 
     def begin(self, moment: float, iteration: int, rows: int) -> None:
         """A training set of so many rows is ready."""
-        self.iteration, self.rows, self.rows_left = iteration, rows, rows
-        self._began, self._loaded, self._first_step = moment, 0.0, 0
+        self.iteration, self.rows, self._rows_left = iteration, rows, rows
+        self._began, self._first_step = moment, 0
 
     def step(self, moment: float, step: int, steps: int, seconds: float | None) -> None:
         """An optimiser step is done, `seconds` after the first one began; None: the trainer does not tell."""
-        before, self.rows_left = self.rows_left, self.rows * (1 - step / steps)
-        if not self._first_step or self.rows_left >= before:  # out of memory, it went back to a checkpoint
+        before, self._rows_left = self._rows_left, self.rows * (1 - step / steps)
+        if not self._first_step or self._rows_left >= before:  # out of memory, it went back to a checkpoint
             self._first_step = step
-        self._trained = moment - self._began if seconds is None else seconds
-        self._loaded = moment - self._began - self._trained
-        self.row = self._trained / (self.rows * (step - self._first_step + 1) / steps)
+        trained = moment - self._began if seconds is None else seconds
+        self.load, self._stepped = moment - self._began - trained, moment
+        self.row = trained / (self.rows * (step - self._first_step + 1) / steps)
 
     def end(self, moment: float) -> None:
         """Something else begins. An adapter that was found whole was not trained, and says nothing."""
         if self._first_step:
-            self.around = moment - self._began - self._trained
-        self.rows_left, self._first_step = 0.0, 0
+            self.save = moment - self._stepped
+        self._first_step = 0
 
     def left(self) -> float:
         """Seconds that were left of the training at work at its last event."""
-        return self.rows_left * self.row + max(0.0, self.around - self._loaded)
+        return self._rows_left * self.row + self.save + (0.0 if self._first_step else self.load)
 
 
 class Forecast:
@@ -102,12 +102,12 @@ class Forecast:
             return None
         grown = self._config.generation.ratio * self._config.data.train_size  # rows from one training to the next
         rows = sum(done.rows + grown * later for later in range(1, trainings + 1))
-        training = done.left() if self._stage == "training" else 0.0
-        left = training + trainings * done.around + rows * done.row + answers * self._answer + rounds * self._round
-        return left - self._passed(now)
+        training = rows * done.row + trainings * (done.load + done.save)
+        training += done.left() if self._stage == "training" else 0.0
+        return training + answers * self._answer + rounds * self._round - self._passed(now)
 
     def training_left(self, now: float) -> float | None:
-        """Seconds to the end of the training at work; None where there is none, and before its first step."""
+        """Seconds to the end of the training at work; None where there is none, and before the first step of all."""
         if self._stage != "training" or not self._trainings.row:
             return None
         return self._trainings.left() - self._passed(now)
