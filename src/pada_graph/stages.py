@@ -1,6 +1,7 @@
 """The stages of a run, and how long each took, from its events."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 STAGES = {  # of an event
@@ -22,9 +23,13 @@ STAGES = {  # of an event
 
 
 def stage_seconds(events: list[dict[str, Any]], now: float) -> dict[str, float]:
-    """Seconds per stage: the time up to each event belongs to that event's stage. Pauses between sessions do not."""
+    """Seconds per stage: the time up to each event belongs to that event's stage. Pauses between sessions do not.
+
+    What comes after the last event, until `now`, is closing.
+    """
     seconds: Counter[str] = Counter()
-    for before, after in zip(events, [*events[1:], {"event": "end", "time": now}], strict=True):
+    closing = [{"event": "end", "time": now}] if events and now > events[-1]["time"] else []
+    for before, after in pairwise([*events, *closing]):
         if after["event"] != "session":
             seconds[STAGES.get(after["event"], "closing")] += max(0.0, after["time"] - before["time"])
     return {stage: round(value, 1) for stage, value in seconds.items()}

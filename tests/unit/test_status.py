@@ -14,6 +14,7 @@ from pada_graph.config import Data, RunConfig
 from pada_graph.errors import InputError
 from pada_graph.live import Board, print_status, read_status
 from pada_graph.lock import in_use, locked
+from pada_graph.stages import stage_seconds
 
 CONFIG = RunConfig(task="demo", iterations=2, data=Data(train_size=100, validation_size=50, test_size=50))
 SCORE = {"n": 50, "correct": 20, "accuracy": 0.4, "low": 0.276, "high": 0.538, "unparsed": 0, "truncated": 0}
@@ -51,15 +52,31 @@ def test_a_run_at_work_is_told_from_one_that_stopped(run_dir):
         assert read_status(run_dir).state == "at work" and in_use(run_dir)
         assert "A process is at work on it; its last event was" in printed(run_dir)
     assert read_status(run_dir).state == "stopped"
-    (run_dir / "metrics.json").write_text("{}")
+    (run_dir / "metrics.json").write_text('{"seconds": {}}')
     assert read_status(run_dir).state == "finished"
+
+
+def test_a_finished_run_took_what_its_metrics_say(run_dir):
+    (run_dir / "metrics.json").write_text('{"seconds": {"set-up": 10.0, "closing": 90.4}}')
+    assert "· took 1:40" in printed(run_dir)
+    assert read_status(run_dir).as_json()["seconds"] == 100.4
+
+
+def test_only_time_after_the_last_event_is_closing():
+    assert stage_seconds(EVENTS, EVENTS[-1]["time"]) == {
+        "set-up": 10.0,
+        "prediction": 90.0,
+        "generation and quality control": 30.0,
+    }
+    assert stage_seconds(EVENTS, EVENTS[-1]["time"] + 2)["closing"] == 2.0
+    assert stage_seconds([], 1.0) == {}
 
 
 def test_the_panel_has_place_scores_batches_and_costs_of_all_sessions(run_dir):
     text = printed(run_dir)
     assert "round 1 of 2 · generation and quality control" in text
     assert "9 teacher calls, 1,200 tokens, $0.2500 · took 2:10" in text  # 100 s and 30 s; the pause does not count
-    assert "batches: 1 of 4 done, 1 accepted, 0 rejected, 1 sent back with feedback" in text
+    assert "batches of round 1: 1 of 4 done, 1 accepted, 0 rejected, 1 sent back" in text
     assert "40.0% [27.6, 53.8]" in text
 
 
@@ -89,11 +106,13 @@ def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
 def test_a_low_terminal_keeps_place_action_and_costs():
     board = Board(CONFIG, "title", EVENTS)
     for number in range(30):
-        board.take({"event": "pattern", "iteration": 1, "name": f"a long name of pattern {number}", "size": 3})
+        board.take(
+            {"event": "pattern", "iteration": 1, "name": f"a long name of pattern {number}", "size": 3, "time": 1.0}
+        )
     out = io.StringIO()
     Console(file=out, width=60, height=8).print(board)
     top = "".join(out.getvalue().splitlines()[1:6])
-    assert "round 1 of 2" in top and "$0.25" in top and "batches: 1 of 4" in top
+    assert "round 1 of 2" in top and "$0.25" in top and "batches of round 1: 1 of 4" in top
 
 
 def command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ class Board:
         self.now: Event = {"event": "start"}  # of ours: before the first one
         self.scores: dict[tuple[int | None, str], Event] = {}
         self.batches: dict[str, Event] = {}
-        self.planned = 0
+        self.round = self.planned = self.selected = self.analysed = 0  # of that round: batches, failures
         self.regenerated: set[str] = set()
         self.spent: Event = {}
         self.found: list[str] = []
@@ -39,21 +39,26 @@ class Board:
 
     def take(self, event: Event) -> None:
         """Take one progress event in."""
+        self.forecast.take(event)
         if event["event"] == "session":
             return
         self.now = event
-        self.forecast.take(event)
         if "calls" in event:
             self.spent = {"calls": event["calls"], "tokens": event["tokens"], "usd": event.get("usd")}
         match event["event"]:
             case "score":
                 self.scores[event["iteration"], event["split"]] = event
             case "select_errors":
-                self.found, self.batches, self.planned, self.regenerated = [], {}, 0, set()
+                self._begin_round(event["iteration"])
+                self.selected = event["selected"]
+            case "analyze_errors":  # a resumed round may tell some again
+                self.analysed = min(self.selected, self.analysed + event["analysed"])
             case "pattern":
                 name = f"{event['name']} ({counted(event['size'], 'failure')})"
                 self.found += [name] * (name not in self.found)  # a resumed round tells it again
             case "plan_batches":
+                if event["iteration"] != self.round:  # a method without pattern analysis
+                    self._begin_round(event["iteration"])
                 self.planned = event["batches"]
             case "quality_control" if not event["passed"] and event["attempts_left"]:
                 self.regenerated.add(event["batch"])
@@ -61,6 +66,10 @@ class Board:
                 self.closed[event["iteration"]] = f"round {event['iteration']}: {identity(event)}"
             case "batch":
                 self.batches[event["batch"]] = event
+
+    def _begin_round(self, iteration: int) -> None:
+        self.round, self.planned, self.selected, self.analysed = iteration, 0, 0, 0
+        self.found, self.batches, self.regenerated = [], {}, set()
 
     def elapsed(self) -> float:
         """Seconds that this session and those before it took."""
@@ -79,31 +88,42 @@ class Board:
         return f"round {iteration} of {methods.rounds(self.config)} · {stage}"
 
     def expectation(self) -> str:
-        """Elapsed and expected time in words."""
-        left = self.forecast.seconds_left(self.now)
-        return f"elapsed {clock(self.elapsed())}" + (f", about {clock(left)} to go" if left is not None else "")
+        """Elapsed and expected time in words: of the whole run, or while nobody knows that, of the training."""
+        now = time.time()
+        elapsed = f"elapsed {clock(self.elapsed())}"
+        if (left := self.forecast.seconds_left(now)) is not None:
+            return f"{elapsed}, about {clock(left)} to go"
+        if (left := self.forecast.training_left(now)) is not None:
+            return f"{elapsed}, this training: about {clock(left)} to go"
+        return elapsed
+
+    def happening(self) -> str:
+        """The newest event in words; analyses are counted over the round."""
+        if self.now["event"] == "analyze_errors":
+            return f"iteration {self.round}: {self.analysed} of {counted(self.selected, 'failure')} analysed"
+        return describe(self.now)
 
     def batch_words(self) -> str:
         """How many of the round's batches are closed, and how."""
         accepted = sum(1 for batch in self.batches.values() if batch["accepted"])
         return (
-            f"batches: {len(self.batches)} of {self.planned} done, {accepted} accepted, "
-            f"{len(self.batches) - accepted} rejected, {len(self.regenerated)} sent back with feedback"
+            f"batches of round {self.round}: {len(self.batches)} of {self.planned} done, {accepted} accepted, "
+            f"{len(self.batches) - accepted} rejected, {len(self.regenerated)} sent back"
         )
 
     def lines(self, time_words: str) -> list[RenderableType]:
         """What the panel holds, the most important first: a small terminal cuts it off below."""
         lines: list[RenderableType] = [
             Text(self.where(), style="bold"),
-            Text(describe(self.now)),
-            Text(spent_words(self.spent) + time_words, style="dim"),
+            Text(self.happening()),
+            Text(" · ".join(filter(None, (spent_words(self.spent), time_words))), style="dim"),
         ]
         if self.planned:
             lines.append(Text(self.batch_words()))
         if self.scores:
             lines.append(score_table(self.scores))
         if self.found:
-            lines.append(Text("patterns: " + " · ".join(self.found)))
+            lines.append(Text(f"patterns of round {self.round}: " + " · ".join(self.found)))
         lines += [Text(books) for _, books in sorted(self.closed.items())]
         return lines
 

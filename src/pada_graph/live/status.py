@@ -27,13 +27,13 @@ class Status:
     state: State
     config: RunConfig
     board: Board
-    seconds: float  # of all sessions, pauses between them left out
+    seconds: float  # of all sessions, without the pauses between them; of a finished run as in metrics.json
     since: float  # seconds since the last event
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs; the keys are described in docs/watch.md."""
         board = self.board
-        left = board.forecast.seconds_left(board.now) if self.state == "at work" else None
+        left = board.forecast.seconds_left(time.time()) if self.state == "at work" else None
         return {
             "run_dir": str(self.run_dir),
             "state": self.state,
@@ -71,7 +71,10 @@ def read_status(run_dir: Path) -> Status:
     state: State = "finished" if run.path("metrics.json").exists() else "at work" if in_use(run_dir) else "stopped"
     now = time.time()
     last = events[-1]["time"] if events else now
-    seconds = sum(stage_seconds(events, now if state == "at work" else last).values()) if events else 0.0
+    if state == "finished":
+        seconds = sum(run.read_json("metrics.json")["seconds"].values())
+    else:
+        seconds = sum(stage_seconds(events, now if state == "at work" else last).values())
     return Status(run_dir, state, config, Board(config, str(run_dir), events), seconds, max(0.0, now - last))
 
 

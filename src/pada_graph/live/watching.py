@@ -1,8 +1,9 @@
 """What `pada-graph run` shows while it works: a panel in a terminal, a line an event elsewhere, or JSON."""
 
 import json
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.live import Live
 from pada_graph.config import RunConfig
 from pada_graph.heads import read_heads
 from pada_graph.live.board import Board
-from pada_graph.live.words import clock, counted, describe
+from pada_graph.live.words import clock, counted, spent_words
 from pada_graph.services import Progress
 
 Event = dict[str, Any]
@@ -30,20 +31,20 @@ def watching(
         config: The run's.
         title: Of the panel.
         past: A resumed run's earlier events.
-        opening: Said before the first event; not at all where none comes.
+        opening: Said at once, unless the run is finished.
     """
-    board = Board(config, title, past)
-    show = board.take if console.is_terminal else lambda event: _print_line(console, board, event)
-
-    def watch(event: Event) -> None:
-        nonlocal opening
-        if opening:
-            console.print(opening, markup=False, highlight=False, soft_wrap=True)
-            opening = ""
-        show(event)
-
-    with Live(board, console=console, refresh_per_second=2) if console.is_terminal else nullcontext():
-        yield watch
+    now = time.time()
+    board = Board(config, title, [*past, {"event": "session", "time": now}])
+    finished = bool(past) and past[-1]["event"] == "finalize"
+    if opening and not finished:
+        console.print(opening, markup=False, highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        with Live(board, console=console, refresh_per_second=2):
+            yield board.take
+    else:
+        if not finished:
+            _print_line(console, board, {"event": "start", "time": now})
+        yield lambda event: _print_line(console, board, event)
 
 
 def write_json(event: Event) -> None:
@@ -57,17 +58,25 @@ def going_on(directory: Path) -> str:
     return f"Going on with {directory}: {counted(calls, 'finished teacher call')} in the journal."
 
 
-def _print_line(console: Console, board: "Board", event: Event) -> None:
+def _print_line(console: Console, board: Board, event: Event) -> None:
+    """Print an event, unless it is one of many; with what is expected, has been spent, or became of the batches."""
     board.take(event)
-    line = f"{clock(board.elapsed()):>8}  {describe(event)}"
-    if event["event"] == "training":
-        if not _tenth(event["step"], event["steps"]):
-            return
-        line += f" ({board.expectation()})"
-    elif event["event"] == "predicting" and event["time"] - board.printed < SELDOM:
-        return
+    added = ""
+    match event["event"]:
+        case "training":
+            if not _tenth(event["step"], event["steps"]):
+                return
+            added = board.expectation()
+        case "predicting":
+            if event["time"] - board.printed < SELDOM:
+                return
+        case "score" | "plan_batches":
+            added = spent_words(board.spent)
+        case "collect_batches":
+            added = " · ".join(filter(None, (board.batch_words(), spent_words(board.spent))))
     board.printed = event["time"]
-    console.print(line, highlight=False, soft_wrap=True)
+    line = f"{clock(board.elapsed()):>8}  {board.happening()}" + (f" ({added})" if added else "")
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tenth(done: int, total: int) -> bool:

@@ -15,7 +15,7 @@ def describe(event: Event) -> str:
     name = "untuned" if event.get("iteration", 0) is None else f"iteration {event.get('iteration', 0)}"
     match event:
         case {"event": "start"}:
-            return "data and models are checked"
+            return "checking data and models …"
         case {"event": "initialize", "task": task, "method": method}:
             return f"task {task}, method {method}: data checked and written"
         case {"event": "fine_tune", "train_rows": rows, "synthetic_rows": synthetic}:
@@ -65,7 +65,7 @@ def spent_words(spent: Event) -> str:
     if not spent:
         return ""
     cost = "cost unknown" if spent["usd"] is None else dollars(spent["usd"])
-    return f"{counted(spent['calls'], 'teacher call')}, {spent['tokens']:,} tokens, {cost} · "
+    return f"{counted(spent['calls'], 'teacher call')}, {spent['tokens']:,} tokens, {cost}"
 
 
 def score_table(scores: dict[tuple[int | None, str], Event]) -> Table:
@@ -85,6 +85,7 @@ def score_text(score: Event) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as minutes and seconds."""
+    """Seconds as minutes and seconds, from one hour on as hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
