@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pada_graph.errors import InputError
 
@@ -52,12 +60,15 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Where the rows come from and how many are used."""
+    """Where the rows come from and how many are used.
+
+    Sizes that are left out are the paper's, or for files of the user's own all rows: `model_fields_set` has the given.
+    """
 
     source: str = Field(
         "hub",
         description="hub, a folder with train|validation|test.jsonl[.gz], one file .jsonl[.gz] that is split here (a "
-        "fifth each for validation and test unless sizes are given), or builtin:demo",
+        "fifth each for validation and test), or builtin:demo; of files all rows are used unless sizes are given",
     )
     train_size: int = Field(1000, ge=1, description="Rows of D_train; smaller sizes are prefixes of larger ones (3.1).")
     validation_size: int = Field(500, ge=1, description="Rows of D_val (3.1).")
@@ -72,12 +83,16 @@ class Data(Section):
         "graded by models.judge; a task file may have it too.",
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _one_file(cls, raw: Any) -> Any:
-        from pada_graph.one_file import with_sizes
+    def _own_sizes(cls, raw: Any, handler: ModelWrapValidatorHandler["Data"]) -> "Data":
+        from pada_graph.sizes import own_sizes
 
-        return with_sizes(raw) if isinstance(raw, dict) else raw
+        if not isinstance(raw, dict):
+            return handler(raw)
+        data = handler(own_sizes(raw) | raw)
+        data.model_fields_set.intersection_update(raw)  # a size that was filled in is not one that was given
+        return data
 
 
 class Lora(Section):
