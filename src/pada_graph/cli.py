@@ -167,10 +167,11 @@ def doctor(
     """Check machine, packages, data and models; each teacher model gets one short call."""
     from pada_graph.config import load_config
     from pada_graph.doctor import examine
+    from pada_graph.methods import used_roles
 
     overrides = [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution]
     settings = load_config(config, overrides) if config else None
-    if settings:
+    if settings and used_roles(settings):
         typer.echo("Each teacher model gets one short call, a few tokens; nothing is trained or written.")
     problems = 0
     for check in examine(settings):

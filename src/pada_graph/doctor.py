@@ -148,11 +148,12 @@ def _sandbox(config: RunConfig | None) -> str:
 
 
 def _data(config: RunConfig) -> str:
-    from pada_graph.data import load_splits
+    from pada_graph.data import load_splits, notes
     from pada_graph.tasks import get_task
 
     splits = load_splits(get_task(config.task, config.data.match, config.unsafe_code_execution), config.data)
-    return f"{config.data.source}: " + ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
+    counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
+    return f"{config.data.source}: {'; '.join([counts, *notes(splits)])}"
 
 
 def _student(config: RunConfig) -> str:

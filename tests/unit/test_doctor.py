@@ -125,6 +125,23 @@ def test_a_role_that_is_never_asked_gets_no_call_and_no_check(tmp_path):
     assert "judge" not in checks["prices"].text
 
 
+def test_fine_tuning_alone_with_a_judge_asks_the_judge_and_nobody_else(tmp_path):
+    with FakeProvider(lambda request: "ready") as provider:
+        models = {role: provider.openai(role).model_dump() for role in ("analyst", "generator", "judge")}
+        path = config(tmp_path, method="vanilla", models=models)
+        result = pada("doctor", str(path), "--set", "data.match=judge", cwd=tmp_path)
+        assert [request.model for request in provider.requests] == ["judge"]
+    assert result.stdout.startswith("Each teacher model gets one short call") and result.returncode == 0
+    assert "ok       judge: openai:judge: answered in" in result.stdout
+    assert "analyst" not in result.stdout and "generator" not in result.stdout
+
+
+def test_no_call_is_announced_where_no_teacher_is_asked_and_unused_rows_are_told(tmp_path):
+    result = pada("doctor", str(config(tmp_path, method="vanilla")), "--set", "data.train_size=9", cwd=tmp_path)
+    assert "short call" not in result.stdout and "teachers: none is asked" in result.stdout
+    assert "9 train, 12 validation, 12 test; 9 of 20 train rows are used (data.train_size)" in result.stdout
+
+
 def test_a_full_disk_is_a_problem(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 9, 1e9))
