@@ -192,8 +192,10 @@ def plan(
 
     from pada_graph import plan as planning
     from pada_graph.config import load_config
+    from pada_graph.hub import settle
 
     settings = load_config(config, set_)
+    settle(settings)
     found = planning.make_plan(settings)
     if as_json:
         typer.echo(json.dumps(planning.as_json(found), indent=2, ensure_ascii=False))
@@ -219,6 +221,7 @@ def preview(
 
     from pada_graph import preview as previewing
     from pada_graph.config import load_config
+    from pada_graph.hub import settle
     from pada_graph.live import describe
 
     console = Console()
@@ -228,6 +231,7 @@ def preview(
             console.print(describe(event), style="dim", markup=False, highlight=False, soft_wrap=True)
 
     settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    settle(settings)
     previewing.print_train_rows(console, settings)
     if rows:
         return

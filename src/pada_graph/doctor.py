@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pada_graph.config import Model, Role, RunConfig
 from pada_graph.errors import InputError, PadaError
+from pada_graph.hub import settle
 from pada_graph.methods import round_roles, used_roles
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Check:
 
 def examine(config: RunConfig | None) -> Iterator[Check]:
     """Check the machine, and the configuration if there is one; each teacher model gets one short call."""
+    if config and (hub := settle(config)):  # first of all: what is imported later keeps to it
+        yield Check("hub", True, hub)
     yield Check("python", True, f"{sys.version.split()[0]} at {sys.executable}")
     yield from _packages(needed_extras(config) if config else NEEDED_ALWAYS)
     yield _tried("device", lambda: _device(config.student.dtype if config else "auto"))
