@@ -167,10 +167,11 @@ def doctor(
     """Check machine, packages, data and models; each teacher model gets one short call."""
     from pada_graph.config import load_config
     from pada_graph.doctor import examine
+    from pada_graph.methods import used_roles
 
     overrides = [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution]
     settings = load_config(config, overrides) if config else None
-    if settings:
+    if settings and used_roles(settings):
         typer.echo("Each teacher model gets one short call, a few tokens; nothing is trained or written.")
     problems = 0
     for check in examine(settings):
@@ -191,8 +192,10 @@ def plan(
 
     from pada_graph import plan as planning
     from pada_graph.config import load_config
+    from pada_graph.hub import settle
 
     settings = load_config(config, set_)
+    settle(settings)
     found = planning.make_plan(settings)
     if as_json:
         typer.echo(json.dumps(planning.as_json(found), indent=2, ensure_ascii=False))
@@ -218,6 +221,7 @@ def preview(
 
     from pada_graph import preview as previewing
     from pada_graph.config import load_config
+    from pada_graph.hub import settle
     from pada_graph.live import describe
 
     console = Console()
@@ -227,6 +231,7 @@ def preview(
             console.print(describe(event), style="dim", markup=False, highlight=False, soft_wrap=True)
 
     settings = load_config(config, [*(set_ or []), *["unsafe_code_execution=true"] * unsafe_code_execution])
+    settle(settings)
     previewing.print_train_rows(console, settings)
     if rows:
         return

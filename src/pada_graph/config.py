@@ -4,12 +4,22 @@ It is also the graph's context_schema, which is what Studio makes its form from.
 """
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from pada_graph import yaml_keys
 from pada_graph.errors import InputError
 
 TaskName = Literal["arc_challenge", "gsm8k", "hellaswag", "squad", "humaneval", "demo", "jsonl"]
@@ -46,18 +56,26 @@ RULES = "builtin:rules"  # the demo's rule-based teacher
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change."""
+    """Base of all sections: unknown keys are errors, values never change, and a section left empty has its defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, raw: Any) -> Any:
+        return {} if raw is None else raw
+
 
 class Data(Section):
-    """Where the rows come from and how many are used."""
+    """Where the rows come from and how many are used.
+
+    Sizes that are left out are the paper's, or for files of the user's own all rows: `model_fields_set` has the given.
+    """
 
     source: str = Field(
         "hub",
         description="hub, a folder with train|validation|test.jsonl[.gz], one file .jsonl[.gz] that is split here (a "
-        "fifth each for validation and test unless sizes are given), or builtin:demo",
+        "fifth each for validation and test), or builtin:demo; of files all rows are used unless sizes are given",
     )
     train_size: int = Field(1000, ge=1, description="Rows of D_train; smaller sizes are prefixes of larger ones (3.1).")
     validation_size: int = Field(500, ge=1, description="Rows of D_val (3.1).")
@@ -72,12 +90,16 @@ class Data(Section):
         "graded by models.judge; a task file may have it too.",
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _one_file(cls, raw: Any) -> Any:
-        from pada_graph.one_file import with_sizes
+    def _own_sizes(cls, raw: Any, handler: ModelWrapValidatorHandler["Data"]) -> "Data":
+        from pada_graph.sizes import own_sizes
 
-        return with_sizes(raw) if isinstance(raw, dict) else raw
+        if not isinstance(raw, dict):
+            return handler(raw)
+        data = handler(own_sizes(raw) | raw)
+        data.model_fields_set.intersection_update(raw)  # a size that was filled in is not one that was given
+        return data
 
 
 class Lora(Section):
@@ -278,6 +300,11 @@ class RunConfig(Section):
 
         return task_name(self.task)
 
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _no_prompts(cls, own: Any) -> Any:
+        return {} if own is None else own
+
     @field_validator("prompts")
     @classmethod
     def _can_be_filled_in(cls, own: dict[PromptName, str]) -> dict[PromptName, str]:
@@ -315,7 +342,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
         InputError: file missing, not YAML, or a key or value that RunConfig refuses; names the key and the nearest one.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        raw = yaml_keys.load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}). `pada-graph init DIR` writes a config."
@@ -348,7 +375,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: write it as key=value, e.g. --set student.training.epochs=2")
     *parents, leaf = key.strip().split(".")
     for parent in parents:
-        raw = raw.setdefault(parent, {})
+        if raw.get(parent) is None:
+            raw[parent] = {}
+        raw = raw[parent]
         if not isinstance(raw, dict):
             raise InputError(f"--set {override}: {parent} is not a section")
     try:
@@ -362,13 +391,30 @@ def _explain(item: Any) -> str:
     if item["type"] != "extra_forbidden":
         found = "" if isinstance(item["input"], dict) else f" (found {item['input']!r})"  # a section may hold a key
         return f"{location or 'config'}: {item['msg']}{found}"
-    close = difflib.get_close_matches(str(item["loc"][-1]), _keys(item["loc"][:-1]), n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(_keys(item['loc'][:-1]))}"
-    return f"{location}: unknown key; {hint}"
+    return f"{location}: unknown key; {_hint(str(item['loc'][-1]), item['loc'][:-1])}"
 
 
-def _keys(parents: tuple[Any, ...]) -> list[str]:
+def _hint(key: str, parents: tuple[Any, ...]) -> str:
+    """Where an unknown key belongs: the same key of another section, else the nearest one of its own, else of any."""
+    own, everywhere = list(_section(parents).model_fields), list(_paths(RunConfig))
+    elsewhere = [path for path in everywhere if path.rpartition(".")[2] == key]
+    near = difflib.get_close_matches(key, own, n=1, cutoff=0.7)
+    names = difflib.get_close_matches(key, [path.rpartition(".")[2] for path in everywhere], n=1, cutoff=0.7)
+    if found := elsewhere or near or [path for path in everywhere if path.rpartition(".")[2] in names]:
+        return f"did you mean {' or '.join(map(repr, found[:3]))}?"
+    return f"known keys: {', '.join(own)}"
+
+
+def _section(parents: tuple[Any, ...]) -> type[BaseModel]:
     section: Any = RunConfig
     for parent in parents:
         section = section.model_fields[str(parent)].annotation
-    return list(section.model_fields)
+    return section  # type: ignore[no-any-return]
+
+
+def _paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all keys and sections."""
+    for name, field in section.model_fields.items():
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _paths(field.annotation, f"{prefix}{name}.")

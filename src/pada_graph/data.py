@@ -20,6 +20,8 @@ from typing_extensions import TypedDict
 from pada_graph.config import Data
 from pada_graph.errors import InputError
 from pada_graph.near_duplicates import NearDuplicates, Template
+from pada_graph.paths import own_files
+from pada_graph.sizes import check_room
 from pada_graph.sources import pools_of, read_source
 from pada_graph.state import Row, Split
 from pada_graph.tasks.base import Task
@@ -45,6 +47,7 @@ class Splits(dict[Split, list[Row]]):
     """The rows of each split."""
 
     overlaps: Sequence[SplitOverlap] = ()  # rows left out, and rows that repeat another of their split
+    unused: Sequence[str] = ()  # one sentence for each file that has more rows than are asked for
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def load_splits(task: Task, data: Data) -> Splits:
 
     Returns:
         Exactly train_size, validation_size and test_size rows, each with a unique "id". The same on every machine.
+        Where the user gave no size for files of their own, what is left out for its overlap may be missing.
 
     Raises:
         InputError: the source cannot be read, a row is bad, a split is too small, or rows stand in two splits; names
@@ -68,12 +72,14 @@ def load_splits(task: Task, data: Data) -> Splits:
     sources = {file: list(read_source(task, data.source, file)) for file in dict.fromkeys(pools.values())}
     ids = _ids(sources)
     sizes: dict[Split, int] = {"train": data.train_size, "validation": data.validation_size, "test": data.test_size}
+    unset = [split for split in _ORDER if f"{split}_size" not in data.model_fields_set]
+    free = unset if own_files(data.source) else []
     pieces: dict[Split, list[_Record]] = {}
     for file, raw_records in sources.items():
-        records = [_parsed(task, ids[place], place, raw) for _, place, raw in raw_records]
+        records = _all_parsed(task, ids, raw_records)
         sharing = {split: sizes[split] for split in _ORDER if pools[split] == file}
         where = data.source if data.source.endswith(file) else f"{data.source}: {file}"
-        _check_room(where, len(records), sharing)
+        check_room(where, len(records), sharing, free)
         random.Random(data.seed).shuffle(records)
         pieces |= _dealt(records, sharing)
     template = Template(task.question(record.row) for record in pieces["train"])
@@ -84,11 +90,20 @@ def load_splits(task: Task, data: Data) -> Splits:
     chosen: dict[Split, list[_Record]] = {}
     overlaps: list[SplitOverlap] = []
     for split in _ORDER:
-        chosen[split], found = _cut(question, split, sizes[split], pieces[split], chosen, drop=data.overlap == "drop")
+        least = 1 if split in free else sizes[split]
+        chosen[split], found = _cut(
+            question, split, sizes[split], pieces[split], chosen, drop=data.overlap == "drop", least=least
+        )
         overlaps += found
     splits = Splits({split: [record.row for record in chosen[split]] for split in ("train", "validation", "test")})
     splits.overlaps = overlaps
+    splits.unused = [line for file, rows in sources.items() if (line := _unused(file, len(rows), splits, pools, free))]
     return splits
+
+
+def notes(splits: Splits) -> list[str]:
+    """What to know of the data before anything is spent: rows that are not used, and rows that were left out."""
+    return [*splits.unused, *(note.removeprefix("data: ") for note in overlap_notes(splits.overlaps))]
 
 
 def overlap_notes(overlaps: Sequence[SplitOverlap]) -> list[str]:
@@ -116,30 +131,43 @@ def _ids(sources: Mapping[str, list[tuple[int, str, Mapping[str, Any]]]]) -> dic
     return {place: value if value and times[value] == 1 else fallback[place] for place, value in own.items()}
 
 
+def _unused(file: str, rows: int, splits: Splits, pools: Mapping[Split, str], free: Sequence[Split]) -> str:
+    """What keeps rows of a file out of all splits, besides their overlap; empty if nothing does."""
+    cut = [split for split in _ORDER if pools[split] == file]
+    used = sum(len(splits[split]) for split in cut)
+    left_out = sum(overlap["dropped"] for overlap in splits.overlaps if overlap["split"] in cut)
+    if used + left_out == rows:
+        return ""
+    settings = ", ".join(f"data.{split}_size" for split in cut if split not in free)
+    return f"{used} of {rows} {file} rows are used ({settings or 'rows of one group stand in one split'})"
+
+
+def _all_parsed(task: Task, ids: Mapping[str, str], raw: Sequence[tuple[int, str, Mapping[str, Any]]]) -> list[_Record]:
+    """Parse the rows of one file; the first that cannot be is told, with how many share its fate."""
+    records, faults = [], []
+    for _, place, record in raw:
+        try:
+            records.append(_parsed(task, ids[place], place, record))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        others = f" In all, {len(faults)} of the file's {len(raw)} rows are refused." if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{others}")
+    return records
+
+
 def _parsed(task: Task, row_id: str, place: str, raw: Mapping[str, Any]) -> _Record:
     try:
         row = {"id": row_id, **task.parse(raw)}
     except ValueError as error:
-        raise InputError(f"{place}: {error}. Mend the row or remove it.") from error
+        advice = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        raise InputError(f"{place}: {error}{advice}. Mend the row or remove it.") from error
     except KeyError as error:  # a task of the user's own may read its fields without looking
-        raise InputError(f"{place}: field {error} is missing. Mend the row or remove it.") from error
+        has = ", ".join(raw)
+        raise InputError(
+            f"{place}: field {error} is missing; the row has: {has}. Mend the row or remove it."
+        ) from error
     return _Record(row, place, task.group(row))
-
-
-def _check_room(where: str, rows: int, sizes: Mapping[Split, int]) -> None:
-    asked = sum(sizes.values())
-    if asked <= rows:
-        return
-    if rows < len(sizes):
-        raise InputError(f"{where} holds {rows or 'no'} rows, too few for {' and '.join(sizes)}. Add rows.")
-    scaled = {split: max(1, min(size * rows // asked, rows - len(sizes) + 1)) for split, size in sizes.items()}
-    largest = max(scaled, key=lambda split: scaled[split])
-    scaled[largest] += rows - sum(scaled.values())
-    fitting = ", ".join(f"data.{split}_size: {size}" for split, size in scaled.items())
-    raise InputError(
-        f"{where} has {rows} rows, but {' and '.join(f'{split} {size}' for split, size in sizes.items())} are asked for"
-        f"{f', {asked} in all' if len(sizes) > 1 else ''}. What fits, at most: {fitting}."
-    )
 
 
 def _dealt(records: list[_Record], sizes: Mapping[Split, int]) -> dict[Split, list[_Record]]:
@@ -167,8 +195,12 @@ def _cut(
     records: list[_Record],
     chosen: Mapping[Split, list[_Record]],
     drop: bool,
+    least: int,
 ) -> tuple[list[_Record], list[SplitOverlap]]:
-    """Take the first `size` rows that overlap no split chosen before; what was left out or is repeated comes second."""
+    """Take the first `size` rows that overlap no split chosen before; what was left out or is repeated comes second.
+
+    `least` rows will do where no more are left.
+    """
     earlier = {r.row["id"]: (other, r) for other, taken in chosen.items() for r in taken}
     groups: dict[str | None, str] = {record.group: id_ for id_, (_, record) in earlier.items() if record.group}
     held_out = NearDuplicates((id_, question_of(record)) for id_, (_, record) in earlier.items())
@@ -198,7 +230,7 @@ def _cut(
             f"{len(found)} of {size} {split} rows overlap a held-out split: {named}. "
             f"To leave such rows out of {split}, set data.overlap: drop."
         )
-    if len(piece) < size:
+    if len(piece) < least:
         left = f", {len(found)} others overlap a held-out split" if found else ""
         fix = (
             f"Set data.{split}_size: {len(piece)}." if piece else "Ask for fewer rows in the other splits, or add rows."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pada_graph.config import Model, Role, RunConfig
 from pada_graph.errors import InputError, PadaError
+from pada_graph.hub import settle
 from pada_graph.methods import round_roles, used_roles
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Check:
 
 def examine(config: RunConfig | None) -> Iterator[Check]:
     """Check the machine, and the configuration if there is one; each teacher model gets one short call."""
+    if config and (hub := settle(config)):  # first of all: what is imported later keeps to it
+        yield Check("hub", True, hub)
     yield Check("python", True, f"{sys.version.split()[0]} at {sys.executable}")
     yield from _packages(needed_extras(config) if config else NEEDED_ALWAYS)
     yield _tried("device", lambda: _device(config.student.dtype if config else "auto"))
@@ -148,11 +151,12 @@ def _sandbox(config: RunConfig | None) -> str:
 
 
 def _data(config: RunConfig) -> str:
-    from pada_graph.data import load_splits
+    from pada_graph.data import load_splits, notes
     from pada_graph.tasks import get_task
 
     splits = load_splits(get_task(config.task, config.data.match, config.unsafe_code_execution), config.data)
-    return f"{config.data.source}: " + ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
+    counts = ", ".join(f"{len(rows)} {split}" for split, rows in splits.items())
+    return f"{config.data.source}: {'; '.join([counts, *notes(splits)])}"
 
 
 def _student(config: RunConfig) -> str:

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.errors import InputError
-from pada_graph.one_file import named_file
-from pada_graph.paths import named_folder
+from pada_graph.paths import JSON_LINES, json_lines, named_file, named_folder, own_files, split_files
 from pada_graph.state import Split
 from pada_graph.tasks.base import Task
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _FOLDER = "a folder with train.jsonl, validation.jsonl and test.jsonl (or .jsonl.gz)"
 _ONE = "one file FILE.jsonl or FILE.jsonl.gz with all rows"
+_CONVERTED = {  # to JSON Lines, by Python alone
+    ".csv": "import csv, json, sys; [print(json.dumps(row)) for row in csv.DictReader(open(sys.argv[1], newline='', "
+    "encoding='utf-8-sig'))]",
+    ".json": "import json, sys; [print(json.dumps(row)) for row in json.load(open(sys.argv[1], encoding='utf-8-sig'))]",
+}
 
 Records = Iterable[tuple[int, str, Mapping[str, Any]]]  # row number, its place for messages, the record
 
@@ -50,19 +54,31 @@ def pools_of(task: Task, source: str) -> Mapping[Split, str]:
     A source that is one file serves all three.
 
     Raises:
-        InputError: the source is no folder.
+        InputError: there is no such file or folder, or the file is of another kind.
     """
     own: Mapping[Split, str] = {split: split for split in SPLITS}
     if source == "hub":
         return task.pools
     if source == "builtin:demo":
         return own
-    if file := named_file(source):
+    if file := json_lines(source):
         return dict.fromkeys(SPLITS, file.name)
-    folder = named_folder(source)
-    if folder is None:
-        raise InputError(f"data.source: {source} is not a folder. Use hub, builtin:demo, {_ONE}, or {_FOLDER}.")
-    return own if all(_paths(folder, name) for name in SPLITS) else task.pools
+    if file := named_file(source):
+        raise InputError(f"data.source: {source} is not JSON Lines, one object a line. {_made_json_lines(file)}")
+    if named_folder(source) is None:
+        raise InputError(
+            f"data.source: there is no file or folder {source}, seen from {Path.cwd()}. Use hub, builtin:demo, {_ONE}, "
+            f"or {_FOLDER}."
+        )
+    return own if own_files(source) else task.pools
+
+
+def _made_json_lines(file: Path) -> str:
+    """How a file of another kind becomes one that can be read."""
+    new = f"{file.stem}.jsonl"
+    if program := _CONVERTED.get(file.suffix.lower()):
+        return f'Convert it: python -c "{program}" {file} > {new}'
+    return f"If it is, under another name, rename it {new}."
 
 
 def read_source(task: Task, source: str, file: str) -> Records:
@@ -78,7 +94,7 @@ def read_source(task: Task, source: str, file: str) -> Records:
 
         rows = {str(split): records for split, records in demo_rows().items()}
         return _placed(f"builtin:demo {file}", rows[file])
-    if path := named_file(source):
+    if path := json_lines(source):
         return _lines(path)
     return _folder(Path(source).expanduser(), file)
 
@@ -105,14 +121,12 @@ def _hub(task: Task, file: str) -> Records:
         ) from error
 
 
-def _paths(folder: Path, name: str) -> list[Path]:
-    return [path for path in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz") if path.is_file()]
-
-
 def _folder(folder: Path, file: str) -> Records:
-    paths = _paths(folder, file)
+    paths = split_files(folder, file)
     if not paths:
-        raise InputError(f"data.source: {folder} holds no {file}.jsonl or {file}.jsonl.gz. It must be {_FOLDER}.")
+        lines = [path for path in folder.iterdir() if path.name.lower().endswith(JSON_LINES)]
+        one = f" To have its one file split, set data.source: {lines[0]}." if len(lines) == 1 else ""
+        raise InputError(f"data.source: {folder} holds no {file}.jsonl or {file}.jsonl.gz. It must be {_FOLDER}.{one}")
     if len(paths) > 1:
         raise InputError(
             f"data.source: {folder} holds {file}.jsonl and {file}.jsonl.gz. Remove the one that is not meant."
@@ -123,7 +137,7 @@ def _folder(folder: Path, file: str) -> Records:
 def _lines(path: Path) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     place = str(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 place = f"{path}, line {number}"
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -102,10 +102,14 @@ def test_init_writes_a_config_that_loads_and_rows_that_parse(tmp_path):
 
     result = pada("init", "new", cwd=tmp_path)
     assert result.returncode == 0 and "pada.yaml" in result.stdout
-    loaded = load_config(tmp_path / "new/pada.yaml")
-    data = loaded.data.model_copy(update={"source": str(tmp_path / "new/data")})
-    splits = load_splits(get_task("jsonl"), data)
+    loaded = load_config(tmp_path / "new/pada.yaml", [f"data.source={tmp_path / 'new/data'}"])
+    splits = load_splits(get_task("jsonl"), loaded.data)
     assert {split: len(rows) for split, rows in splits.items()} == {"train": 6, "validation": 2, "test": 2}
+    rows = [new_problem(str(k)) for k in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, *rows[:2]]))
+    loaded = load_config(tmp_path / "new/pada.yaml", [f"data.source={tmp_path / 'rows.jsonl'}"])
+    splits = load_splits(get_task("jsonl"), loaded.data)  # nothing in the starter stands in the way of other rows
+    assert sum(map(len, splits.values())) + sum(overlap["dropped"] for overlap in splits.overlaps) == 42
     refused(pada("init", "new", cwd=tmp_path), "is not empty")
     refused(pada("init", "new/pada.yaml", cwd=tmp_path), "cannot be made")
 

@@ -60,6 +60,12 @@ def test_every_shipped_config_loads(path):
         ("models: {judge: {}}", "models.judge.model: Field required"),
         ("seed: -1", "seed: Input should be greater than or equal to 0"),
         ("student: {training: {learning_rate: .inf}}", "student.training.learning_rate: Input should be a finite"),
+        ("match: exact", "match: unknown key; did you mean 'data.match'?"),
+        ("student: {lr: 3}", "student.lr: unknown key; known keys: model, dtype, lora, training, inference"),
+        ("student: {epochs: 3}", "student.epochs: unknown key; did you mean 'student.training.epochs'?"),
+        ("treshold: 6", "treshold: unknown key; did you mean 'quality.threshold'?"),
+        ("seed: 1\ntask: squad\nseed: 2", "the key 'seed' stands in line 1 and again in line 3; keep one"),
+        ("student:\n  model: a\n  model: b", "the key 'model' stands in line 2 and again in line 3; keep one"),
         ("- a list", "expected a mapping of keys"),
         ("task: [", "not valid YAML"),
         ("task: !!python/object:os.system x", "not valid YAML"),
@@ -70,6 +76,12 @@ def test_a_mistake_is_named_with_file_and_key(tmp_path, text, message):
     with pytest.raises(InputError) as error:
         load_config(path)
     assert str(path) in str(error.value) and message in str(error.value)
+
+
+def test_an_emptied_section_has_its_defaults(tmp_path):
+    path = write(tmp_path, "data:\nstudent:\n  lora:\nmodels:\nprompts:\n")
+    assert load_config(path) == RunConfig()
+    assert load_config(path, ["data.train_size=7"]).data.train_size == 7
 
 
 def test_a_missing_file_is_named_with_the_way_to_get_one(tmp_path):

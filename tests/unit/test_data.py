@@ -334,6 +334,23 @@ def test_a_bad_row_is_named_by_file_line_and_field(folder, tmp_path, line, messa
     assert message in error
 
 
+def test_the_fields_of_a_row_without_the_right_ones_are_shown_and_its_like_are_counted(tmp_path):
+    renamed = [{"question": "p", "answer": "a"}] * 3
+    source = _write(tmp_path, train=[*_records("t", 4), *renamed], validation=_records("v", 2), test=_records("e", 2))
+    assert _error(source) == (
+        f'{source}/train.jsonl, line 5: field "prompt" must be a string, but is missing; the row has: question, '
+        "answer; rename them, or write a task file (docs/tasks.md). Mend the row or remove it. In all, 3 of the file's "
+        "7 rows are refused."
+    )
+
+
+def test_a_number_compared_as_text_gets_both_ways_out(tmp_path):
+    numbers = [{"prompt": f"What is {n}?", "answer": n} for n in range(4)]
+    source = _write(tmp_path, train=numbers, validation=_records("v", 2), test=_records("e", 2))
+    fix = "is of type int; write it in quotes, or set data.match: number. Mend the row"
+    assert fix in _error(source) and fix in _error(source, Jsonl("judge"))
+
+
 def test_a_damaged_gzip_file_is_named(folder, tmp_path):
     (tmp_path / "train.jsonl").unlink()
     path = tmp_path / "train.jsonl.gz"
@@ -344,7 +361,7 @@ def test_a_damaged_gzip_file_is_named(folder, tmp_path):
 
 
 def test_missing_folders_and_files_are_named_with_the_fix(folder, tmp_path):
-    assert "data.source: nowhere is not a folder. Use hub, builtin:demo, one file FILE.jsonl" in _error("nowhere")
+    assert f"data.source: there is no file or folder rowz.jsonl, seen from {Path.cwd()}. Use" in _error("rowz.jsonl")
     (tmp_path / "validation.jsonl").unlink()
     assert f"{tmp_path} holds no validation.jsonl or validation.jsonl.gz" in _error(folder)
     (tmp_path / "train.jsonl.gz").write_bytes(b"")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pada_graph import doctor
+from pada_graph import doctor, hub
 from pada_graph.config import Model, RunConfig, load_config
 from pada_graph.doctor import Check, examine, needed_extras
 from pada_graph.errors import InputError
@@ -123,6 +123,49 @@ def test_a_role_that_is_never_asked_gets_no_call_and_no_check(tmp_path):
         assert len(provider.requests) == 1
     assert checks["analyst"].ok and "judge" not in checks
     assert "judge" not in checks["prices"].text
+
+
+def test_fine_tuning_alone_with_a_judge_asks_the_judge_and_nobody_else(tmp_path):
+    with FakeProvider(lambda request: "ready") as provider:
+        models = {role: provider.openai(role).model_dump() for role in ("analyst", "generator", "judge")}
+        path = config(tmp_path, method="vanilla", models=models)
+        result = pada("doctor", str(path), "--set", "data.match=judge", cwd=tmp_path)
+        assert [request.model for request in provider.requests] == ["judge"]
+    assert result.stdout.startswith("Each teacher model gets one short call") and result.returncode == 0
+    assert "ok       judge: openai:judge: answered in" in result.stdout
+    assert "analyst" not in result.stdout and "generator" not in result.stdout
+
+
+def test_no_call_is_announced_where_no_teacher_is_asked_and_unused_rows_are_told(tmp_path):
+    result = pada("doctor", str(config(tmp_path, method="vanilla")), "--set", "data.train_size=9", cwd=tmp_path)
+    assert "short call" not in result.stdout and "teachers: none is asked" in result.stdout
+    assert "9 train, 12 validation, 12 test; 9 of 20 train rows are used (data.train_size)" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["doctor", "plan"])
+def test_a_hub_that_cannot_be_reached_is_looked_at_once(tmp_path, monkeypatch, command):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    path = config(tmp_path, method="vanilla", student={"model": "some-org/some-student"})
+    result = pada(command, str(path), cwd=tmp_path)
+    said = " ".join((result.stdout + result.stderr).split())
+    assert "Retrying" not in said and "HEAD" not in said and "Traceback" not in said
+    assert "some-org/some-student is not in the local cache and the Hugging Face hub cannot be reached" in said
+    assert ("ok hub: cannot be reached: what is in the cache here is used" in said) == (command == "doctor")
+
+
+def test_a_configuration_without_the_hub_does_not_look_at_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(hub, "_answers", lambda: pytest.fail("was asked"))
+    assert hub.settle(load_config(config(tmp_path))) == ""
+
+
+def test_any_status_is_an_answer_of_the_hub(monkeypatch):
+    with FakeProvider(lambda request: Answer("no", status=401)) as provider:
+        monkeypatch.setenv("HF_ENDPOINT", provider.openai().model_extra["base_url"])
+        assert hub._answers()
+    assert not hub._answers()
 
 
 def test_a_full_disk_is_a_problem(monkeypatch):

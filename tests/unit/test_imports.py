@@ -9,10 +9,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
-    {"state", "config", "errors", "telemetry"},
-    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "inheritance",
-     "leakage", "lock", "methods", "near_duplicates", "one_file", "paths", "prompts", "report", "rundir", "sandbox",
-     "scoring", "sources", "stages", "starter", "stats", "stopping", "student", "studio", "task_file", "tasks",
+    {"state", "config", "errors", "telemetry", "yaml_keys"},
+    {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "hub",
+     "inheritance", "leakage", "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox",
+     "scoring", "sizes", "sources", "stages", "starter", "stats", "stopping", "student", "studio", "task_file", "tasks",
      "teacher"},
     {"services"},
     {"nodes", "routing"},

@@ -1,6 +1,7 @@
 """`pada-graph plan`: its numbers by hand, its words, and that true runs lie between its bounds."""
 
 import inspect
+import io
 import json
 import os
 import subprocess
@@ -9,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from pada_graph import RunConfig, run
 from pada_graph.methods import get_method
 from pada_graph.methods.base import evenly, parts, split
-from pada_graph.plan import make_plan
+from pada_graph.plan import make_plan, print_plan
 from pada_graph.plan.calls import REASKS, failures, most_batches, most_replies, wrong_rows
 from pada_graph.plan.estimate import all_roles
 from pada_graph.plan.show import warnings
@@ -99,7 +101,6 @@ def test_open_answers_cost_a_call_each_at_most_three(tmp_path):
     folder = write_sums(tmp_path / "sums", train=20, validation=12, test=12)
     open_ = {"data__match": "judge", "student": {"model": "builtin:tiny"}}
     vanilla = make_plan(sums_config(folder, method="vanilla", **open_))
-    assert vanilla.roles["analyst"].calls.max == vanilla.roles["generator"].calls.max == 0
     answers = 2 * 12 + 2 * 12  # validation untuned and tuned, test untuned and tuned
     calls = vanilla.roles["judge"].calls
     assert (calls.low, calls.expected, calls.max) == (0, round(answers * 0.8 * 1.1), 3 * answers)
@@ -107,6 +108,28 @@ def test_open_answers_cost_a_call_each_at_most_three(tmp_path):
     answers = 4 * 12 + 2 * 20 + 3 * 12  # two rounds: validation in each, train before each, test at the end
     assert judged.roles["judge"].calls.max - exact.roles["judge"].calls.max == 3 * answers
     assert judged.roles["generator"] == exact.roles["generator"]
+
+
+def printed(config: RunConfig) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_plan(console, config, make_plan(config))
+    return console.export_text()
+
+
+def test_only_the_roles_that_a_run_may_ask_are_planned_and_spoken_of(tmp_path):
+    folder = write_sums(tmp_path / "sums")
+    nobody = printed(sums(folder, method="vanilla", data__train_size=9))
+    assert (
+        "No teacher is asked." in nobody
+        and "tokens trained" in nobody
+        and "Data: 9 of 20 train rows are used" in nobody
+    )
+    assert not any(word in nobody for word in ("analyst", "judge", "all roles", "price", "batches"))
+    graded = sums(folder, method="vanilla", data__match="judge")
+    assert set(make_plan(graded).roles) == {"judge"}
+    assert "of the student's answers are sent to the judge" in printed(graded) and "batches" not in printed(graded)
+    unjudged = make_plan(sums(folder, quality__enabled=False))
+    assert set(unjudged.roles) == {"analyst", "generator"}
 
 
 def test_without_a_tokenizer_characters_are_counted_and_that_is_said(tmp_path):

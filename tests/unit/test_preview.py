@@ -130,7 +130,7 @@ def test_three_train_rows_are_shown_as_they_are_trained(config):
         ids = render.training_row(tokenizer, models.end_ids(path, tokenizer), row["prompt"], row["answer"])
         trained = sum(label != render.IGNORED for label in ids["labels"])
         assert f"-- {row['id']}: {len(ids['labels'])} tokens, {trained} of them trained\n" in text
-        assert f"{row['prompt']}<|im_end|><|im_start|>assistant\n\n-> {row['answer']}<|im_end|>" in text
+        assert f"{row['prompt']}<|im_end|><|im_start|>assistant\n-> {row['answer']}<|im_end|>" in text
     assert train[3]["id"] not in text
 
 
@@ -152,6 +152,24 @@ def test_without_a_round_or_an_empty_folder_there_is_no_preview(config, tmp_path
     (tmp_path / "full/file").write_text("mine")
     with pytest.raises(InputError, match="is not empty"):
         run_preview(config, tmp_path / "full", fake_services())
+
+
+def test_fine_tuning_alone_with_a_judge_shows_its_verdicts_and_asks_nobody_else(config, tmp_path):
+    raw = config.model_dump()
+    graded = parse_config({**raw, "method": "vanilla", "data": {**raw["data"], "match": "judge"}}, "test")
+    teacher = FakeTeacher()
+    found = run_preview(graded, tmp_path / "p", fake_services(teacher=teacher, predictor=FakePredictor(known=0)))
+    assert {role for role, *_ in teacher.prompts} == {"judge"}
+    assert {exchange.item.split("/")[1] for exchange in found.exchanges} == {"grade"}
+    text = shown(graded, found)
+    assert "The judge grades answers" in text and "Samples:" not in text
+    assert not list((tmp_path / "p").rglob("predictions_test*"))
+
+
+def test_rows_that_are_not_used_are_told(config):
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_train_rows(console, config.model_copy(update={"data": config.data.model_copy(update={"train_size": 9})}))
+    assert "Data: 9 of 20 train rows are used (data.train_size).\n" in console.export_text()
 
 
 def test_limits_hold_in_a_preview(config, tmp_path):

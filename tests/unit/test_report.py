@@ -18,7 +18,6 @@ from pada_graph.report import build_report, headline
 from pada_graph.report.patterns import bars, error_patterns
 from pada_graph.report.texts import letters, spread
 from pada_graph.rundir import RunDir
-from pada_graph.tasks import get_task
 from tests.run_fixture import write_run
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -402,16 +401,25 @@ def test_headline_of_a_run_that_augmentation_did_not_help() -> None:
     assert "Augmentation" not in said and "best" not in said
 
 
-def test_answers_that_met_the_token_limit_are_told_from_a_fifth_on(run_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "fix"),
+    [(1, "raise student.inference.max_new_tokens"),
+     (256, "the student does not end its answers; train longer (student.training.epochs)")],
+)  # fmt: skip
+def test_answers_that_met_the_token_limit_are_told_from_a_fifth_on_with_the_cure(
+    run_dir: Path, tmp_path: Path, tokens: int, fix: str
+) -> None:
     root = tmp_path / "run"
     shutil.copytree(run_dir, root)
     metrics = json.loads((root / "metrics.json").read_text())
     for entry, truncated in zip(metrics["iterations"], (12, 8, 11), strict=True):
         (entry["test"] or entry["validation"])["truncated"] = truncated
     (root / "metrics.json").write_text(json.dumps(metrics))
+    config = json.loads((root / "resolved_config.json").read_text())
+    config["student"]["inference"]["max_new_tokens"] = tokens
+    (root / "resolved_config.json").write_text(json.dumps(config))
     text = Page(build_report(root)).text
-    tokens = get_task("demo", "exact").max_new_tokens
-    limit = f"met the token limit ({tokens}): raise student.inference.max_new_tokens."
+    limit = f"met the token limit ({tokens}): {fix}."
     assert f"Iteration 0: 12 of 60 test answers {limit}" in text
     assert f"Iteration 1: 8 of 40 validation answers {limit}" in text
     assert "Iteration 2: 11 of 60 test answers" not in text

@@ -132,7 +132,7 @@ def test_another_row_in_a_file_is_another_cell(config, tmp_path):
 def test_one_cause_of_many_impossible_cells_is_told_once(tmp_path):
     with pytest.raises(InputError) as refused:
         one(sums_config(tmp_path / "nowhere"), sizes=[10, 20])
-    assert str(refused.value).count("is not a folder") == 1
+    assert str(refused.value).count("there is no file or folder") == 1
     assert "jsonl 10, jsonl 20: " in str(refused.value)
 
 

@@ -82,7 +82,7 @@ def test_a_field_that_a_row_lacks_is_named_although_the_task_did_not_look(path, 
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"question": "How far?", "answer": "1 km"}\n{"question": "How deep?"}\n')
     config = RunConfig(task=str(path), data={"source": str(rows)})
-    with pytest.raises(InputError, match=r"rows\.jsonl, line 2: field 'answer' is missing\. Mend the row"):
+    with pytest.raises(InputError, match=r"l, line 2: field 'answer' is missing; the row has: question\. Mend"):
         load_splits(get_task(config.task), config.data)
 
 

@@ -44,6 +44,19 @@ def test_number_compares_values_and_takes_json_numbers():
     assert task.target(row) == "5"
 
 
+@pytest.mark.parametrize(
+    ("answer", "meant"), [("3,5", "3.5"), ("1,2345", "1.2345"), ("1,23,456", "123456"), ("0,1.5", "01.5")]
+)
+def test_a_comma_that_is_no_thousands_separator_is_refused_with_what_is_meant(answer, meant):
+    with pytest.raises(ValueError, match=f'"{answer}" has a comma that is no thousands separator; write {meant}'):
+        get_task("jsonl", "number").parse({"prompt": "?", "answer": answer})
+
+
+@pytest.mark.parametrize("answer", ["1,200", "$12,345,678.90", "-3,500"])
+def test_thousands_separators_stay(answer):
+    assert get_task("jsonl", "number").parse({"prompt": "?", "answer": answer})["answer"] == answer
+
+
 def test_choice_reads_the_letter():
     task = get_task("jsonl", "choice")
     row = task.parse({"prompt": "A. oak B. iron?", "answer": "b."})

@@ -105,7 +105,7 @@ def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
 def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
     """The context's configuration with the input's scalars put in."""
     given = {key: state[key] for key in PadaInput.__annotations__ if state.get(key) is not None}
-    raw = context.model_dump()
+    raw = {**context.model_dump(), "data": context.data.model_dump(exclude_unset=True)}  # the rest is filled in anew
     if "task" in given:
         raw["task_sha256"] = None  # the context's file is another one
     raw |= {key: given[key] for key in ("task", "method", "seed") if key in given}

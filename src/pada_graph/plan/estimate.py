@@ -6,8 +6,8 @@ rounds at their costliest (round.py). Expected is no bound, but what the assumpt
 
 from dataclasses import dataclass
 
-from pada_graph.config import ROLES, Role, RunConfig
-from pada_graph.methods import rounds
+from pada_graph.config import Role, RunConfig
+from pada_graph.methods import rounds, used_roles
 from pada_graph.plan.grading import grading
 from pada_graph.plan.round import Cost, costliest_round, expected_round, likely, worst
 from pada_graph.plan.student import Range, added, prediction_tokens, training_tokens
@@ -31,7 +31,9 @@ class RolePlan:
 class Plan:
     """What a run will ask for."""
 
-    roles: dict[Role, RolePlan]
+    rows: dict[str, int]  # of each split
+    notes: list[str]  # rows that are not used, and rows that were left out
+    roles: dict[Role, RolePlan]  # those that the run may ask
     training_tokens: Range  # every epoch counted
     prediction_tokens: Range  # prompts and answers
     counted_by: str  # how student tokens were counted
@@ -49,9 +51,9 @@ def make_plan(config: RunConfig) -> Plan:
     most = {role: cost.times(count) for role, cost in costliest_round(config, texts).items()}
     expected["judge"] += grading(config, texts, count, likely(config))
     most["judge"] += grading(config, texts, count, worst(config))
-    roles = {role: _role(config, role, expected[role], most[role], price[role]) for role in ROLES}
+    roles = {role: _role(config, role, expected[role], most[role], price[role]) for role in used_roles(config)}
     training, prediction = training_tokens(config, texts, count), prediction_tokens(config, texts, count)
-    return Plan(roles, training, prediction, texts.student)
+    return Plan(texts.rows, texts.notes, roles, training, prediction, texts.student)
 
 
 def _role(config: RunConfig, role: Role, expected: Cost, most: Cost, price: Price | None) -> RolePlan:

@@ -129,7 +129,7 @@ def _round(config: RunConfig, texts: Texts, a: Assumptions, strategies: int, wro
     method = get_method(config.method)
     longest = {role: reply_bound(getattr(config.models, role)) for role in ROLES}
     usual = Written()
-    answer = a.rewritten * texts.answer_limit if a.bounds else texts.answered["train"] / config.data.train_size
+    answer = a.rewritten * texts.answer_limit if a.bounds else texts.answered["train"] / texts.rows["train"]
 
     def tokens(size: float) -> float:
         return size / a.bytes_per_token

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pada_graph.config import Limits, RunConfig
-from pada_graph.methods import rounds
+from pada_graph.methods import round_roles, rounds
 from pada_graph.plan.estimate import Plan, all_roles
 from pada_graph.plan.grading import GRADED
 from pada_graph.plan.student import Range, added
@@ -22,22 +22,33 @@ ASSUMPTIONS = (
     "Not counted: what a provider refuses for its content is asked again in halves, at most 2 B - 1 calls for a batch "
     "of B samples."
 )
+GRADING_ALONE = (
+    "Low: no teacher is asked, as where every answer is in the reference's words.\n"
+    "Expected: one reply in ten is asked again, 4 bytes a token.\n"
+    "Max: every answer is graded and every re-ask made, replies up to the model's max_tokens (4,096 where none is "
+    "set), a token for every byte of a prompt."
+)
+NOBODY_ASKED = (
+    "No teacher is asked.\n"
+    "Low: the student's answers are empty. Expected: as long as the rows' own. Max: as long as is allowed."
+)
 
 
 def print_plan(console: Console, config: RunConfig, plan: Plan) -> None:
     """Print the table, the student's tokens, the assumptions, and whether the limits will stop the run."""
-    data = config.data
     console.soft_wrap = True
+    rows = ", ".join(f"{count} {split}" for split, count in plan.rows.items())
     console.print(
-        f"{config.method} on {config.task_name}, rounds: {rounds(config)}; rows: {data.train_size} train, "
-        f"{data.validation_size} validation, {data.test_size} test. Nothing was asked or trained.",
+        f"{config.method} on {config.task_name}, rounds: {rounds(config)}; rows: {rows}. Nothing was asked or trained.",
         markup=False,
         soft_wrap=False,
     )
+    for note in plan.notes:
+        console.print(f"Data: {note}.", markup=False)
     table = Table("", "", "low", "expected", "max", box=None, pad_edge=False)
     for column in table.columns[2:]:
         column.justify = "right"
-    for role, needs in [*plan.roles.items(), ("all roles", all_roles(plan))]:
+    for role, needs in [*plan.roles.items(), *([("all roles", all_roles(plan))] if plan.roles else [])]:
         table.add_row(role, "calls", *_counts(needs.calls))
         table.add_row("", "tokens in", *_counts(needs.input_tokens))
         table.add_row("", "tokens out", *_counts(needs.output_tokens))
@@ -49,7 +60,7 @@ def print_plan(console: Console, config: RunConfig, plan: Plan) -> None:
         price = "price unknown: give it with limits.prices" if needs.usd is None else f"price: {needs.price}"
         console.print(f"{role}: {needs.model}, {price}", markup=False)
     console.print("Expected is the column to read; max is the worst case, not a likely bill.", style="bold")
-    console.print(ASSUMPTIONS, soft_wrap=False)
+    console.print(_assumptions(config, plan), soft_wrap=False)
     if config.data.match == "judge":
         console.print(
             f"Expected of the grading: {GRADED:.0%} of the student's answers are sent to the judge, one a call."
@@ -57,6 +68,12 @@ def print_plan(console: Console, config: RunConfig, plan: Plan) -> None:
     console.print(f"Student tokens are counted by {plan.counted_by}.", markup=False, soft_wrap=False)
     for warning in warnings(config.limits, plan):
         console.print(warning, style="bold", soft_wrap=False)
+
+
+def _assumptions(config: RunConfig, plan: Plan) -> str:
+    if not plan.roles:
+        return NOBODY_ASKED
+    return ASSUMPTIONS if round_roles(config) else GRADING_ALONE
 
 
 def warnings(limits: Limits, plan: Plan) -> list[str]:

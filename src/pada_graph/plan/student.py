@@ -49,11 +49,10 @@ def prediction_tokens(config: RunConfig, texts: Texts, rounds: int) -> Range:
 
     Low: the run ends after vanilla fine-tuning, and answers are empty. Max: answers as long as allowed.
     """
-    rows = {"train": config.data.train_size, "validation": config.data.validation_size, "test": config.data.test_size}
 
     def tokens(times: dict[str, int], answer: float, allowed: int) -> int:
         return round(
-            sum(n * (texts.asked[s] + answer * texts.answered[s] + allowed * rows[s]) for s, n in times.items())
+            sum(n * (texts.asked[s] + answer * texts.answered[s] + allowed * texts.rows[s]) for s, n in times.items())
         )
 
     whole = times_answered(config, rounds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pada_graph.config import PromptName, RunConfig
-from pada_graph.data import load_splits
+from pada_graph.data import load_splits, notes
 from pada_graph.errors import InputError
 from pada_graph.prompts import shipped
 from pada_graph.state import Row
@@ -22,6 +22,8 @@ Measure = Callable[[Sequence[int]], float]  # the mean of some lengths, or the l
 class Texts:
     """Lengths in bytes of what teachers are shown of each row, and in tokens of what the student sees."""
 
+    rows: dict[str, int]  # of each split
+    notes: list[str]  # rows that are not used, and rows that were left out
     failure: list[int]  # a validation row in an analysis prompt, without the student's answer
     example: list[int]  # a train row as a generator sees it
     question: list[int]  # a train row's prompt, as a judge answers it
@@ -46,6 +48,8 @@ def read_texts(config: RunConfig) -> Texts:
     count, how = _student_counter(config)
     pairs = {split: [count(task.prompt(row), task.target(row)) for row in rows] for split, rows in splits.items()}
     return Texts(
+        rows={split: len(rows) for split, rows in splits.items()},
+        notes=notes(splits),
         failure=[_failure(task, row) for row in splits["validation"]],
         example=[_length(task.example(row)) for row in splits["train"]],
         question=[_length(task.prompt(row)) for row in splits["train"]],

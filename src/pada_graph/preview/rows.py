@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from pada_graph.config import RunConfig
-from pada_graph.data import load_splits
+from pada_graph.data import load_splits, notes
 from pada_graph.preview.words import printable
 from pada_graph.state import Row
 from pada_graph.student import models, render
@@ -47,8 +47,8 @@ def as_trained(config: RunConfig) -> Callable[[Row], Trained]:
 
 
 def print_trained(console: Console, row: Trained) -> None:
-    """Print a row; what is trained stands after an arrow, in green where there are colours."""
-    console.print(printable(row.context), markup=False, highlight=False, soft_wrap=True)
+    """Print a row; what is trained stands after an arrow, in green where there are colours. Nothing else is added."""
+    console.print(printable(row.context), markup=False, highlight=False, soft_wrap=True, end="")
     console.print(f"-> {printable(row.learned)}", style="bold green", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -59,13 +59,16 @@ def print_train_rows(console: Console, config: RunConfig) -> None:
         InputError: the data cannot be used, the student is unknown, or its chat template cannot be trained.
     """
     task = get_task(config.task, config.data.match, config.unsafe_code_execution)
-    rows = load_splits(task, config.data)["train"]
+    splits = load_splits(task, config.data)
+    rows = splits["train"]
     rendered = as_trained(config)
     shown = rows[:TRAIN_ROWS_SHOWN]
     console.print(f"\n== {len(shown)} of {len(rows)} train rows, as the student learns them", style="bold")
     console.print(
         "What stands after -> is trained, with the token that ends the answer; all before it carries no loss."
     )
+    for note in notes(splits):
+        console.print(printable(f"Data: {note}."), markup=False, highlight=False, soft_wrap=True)
     for row in shown:
         found = rendered(row)
         counts = f"{found.tokens} tokens, {found.learned_tokens} of them trained"

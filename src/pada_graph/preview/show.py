@@ -5,6 +5,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from pada_graph.config import RunConfig
+from pada_graph.methods import rounds
 from pada_graph.preview.rows import as_trained, print_trained
 from pada_graph.preview.small_round import Exchange, Preview
 from pada_graph.preview.words import clip, printable
@@ -46,7 +47,8 @@ def print_preview(console: Console, config: RunConfig, found: Preview, seconds: 
             _exchange(exchange, say, f"{number} of {len(asked)}", longest)
         if len(asked) > 1 and not full:
             say(f"... and {len(asked) - 1} more, shown by --full")
-    heading(f"Samples: {len(found.accepted)} accepted, {len(found.rejected)} not")
+    if rounds(config):
+        heading(f"Samples: {len(found.accepted)} accepted, {len(found.rejected)} not")
     trained = as_trained(config)
     for sample in found.accepted:
         rating = "not judged" if sample["review"] is None else f"rated {sample['review']['score']:.1f} of 10"

@@ -13,7 +13,7 @@ from typing import Any
 from pada_graph.config import Role, RunConfig, parse_config
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
-from pada_graph.methods import rounds
+from pada_graph.methods import rounds, used_roles
 from pada_graph.rundir import RunDir
 from pada_graph.services import Completion, Predictor, Progress, Reply, Services, Teacher, TrainJob, Usage
 from pada_graph.state import Prediction, Sample, Strategy
@@ -99,19 +99,19 @@ class Untuned:
 
 
 def preview_config(config: RunConfig) -> RunConfig:
-    """The run's configuration with a tiny round in it.
+    """The run's configuration with a tiny round in it, or with none where it has a judge for the answers alone.
 
     Raises:
-        InputError: the run has no round of augmentation.
+        InputError: the run has no round of augmentation, and asks no judge.
     """
-    if rounds(config) == 0:
+    if not rounds(config) and not used_roles(config):
         raise InputError(
             "preview shows a round of augmentation, and this configuration has none (method, iterations). Its train "
             "rows alone: preview --rows."
         )
     raw = config.model_dump()
     rows = {"train_size": TRAIN_ROWS, "validation_size": VALIDATION_ROWS}
-    raw["iterations"] = 1
+    raw["iterations"] = min(config.iterations, 1)
     raw["data"] |= {size: min(config.data.model_dump()[size], most) for size, most in rows.items()}
     raw["patterns"] |= {"max_errors": FAILURES, "min_clusters": PATTERNS, "max_clusters": PATTERNS}
     raw["generation"] |= {

@@ -81,7 +81,8 @@ def task_of(run: RunDir, config: Mapping[str, Any]) -> Task:
 def cut_off(run: RunDir, metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Tuned models that met the token limit in a fifth of their test answers, or of validation where no test is scored.
 
-    The untuned model often does not end its answers at all; no limit would help it.
+    A limit with more tokens than the longest target has bytes is not what cuts them: such a student does not end its
+    answers. The untuned model often does not either; no limit would help it.
     """
     limit = config["student"]["inference"]["max_new_tokens"] or task_of(run, config).max_new_tokens
     found = []
@@ -90,9 +91,12 @@ def cut_off(run: RunDir, metrics: Mapping[str, Any], config: Mapping[str, Any]) 
         answers = model[split]
         if answers and answers["truncated"] and 5 * answers["truncated"] >= answers["n"]:
             name = model_name(model["iteration"])
+            rows: list[Prediction] = run.rows_so_far(f"{run.iteration(model['iteration'])}/predictions_{split}.jsonl")
+            longest = max(len(row["target"].encode()) for row in rows)
+            fix = "the student does not end its answers; train longer (student.training.epochs)"
             found.append(
                 f"{name}: {answers['truncated']} of {answers['n']} {split} answers met the token limit ({limit}): "
-                "raise student.inference.max_new_tokens."
+                f"{fix if limit > longest else 'raise student.inference.max_new_tokens'}."
             )
     return found
 

@@ -109,12 +109,15 @@ def text_field(raw: Mapping[str, Any], field: str) -> str:
     """Return a non-empty string field.
 
     Raises:
-        ValueError: the field is missing, not a string or blank.
+        ValueError: the field is missing, not a string or blank. A note of the error says what the row has instead.
     """
     value = raw.get(field)
+    if field not in raw:
+        error = ValueError(f'field "{field}" must be a string, but is missing')
+        error.add_note(f"the row has: {', '.join(raw)}; rename them, or write a task file (docs/tasks.md)")
+        raise error
     if not isinstance(value, str):
-        found = "missing" if field not in raw else f"of type {type(value).__name__}"
-        raise ValueError(f'field "{field}" must be a string, but is {found}')
+        raise ValueError(f'field "{field}" must be a string, but is of type {type(value).__name__}')
     if not value.strip():
         raise ValueError(f'field "{field}" is empty')
     return value

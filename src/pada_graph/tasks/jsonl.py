@@ -5,6 +5,7 @@ output as GSM8K's (number.py) and ARC's (choice.py) are read; "judge" is exact h
 grades (nodes/grading.py). The prompt is sent as it is, the answer trained as it is.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ from pada_graph.state import Row
 from pada_graph.tasks.base import Task, Verdict, text_field
 from pada_graph.tasks.choice import LETTERS, judge_letter, letter_field
 from pada_graph.tasks.number import exact_number, judge_number
+
+_THOUSANDS = re.compile(r"(?<![0-9,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 
 
 class Jsonl(Task):
@@ -38,13 +41,21 @@ class Jsonl(Task):
         prompt = text_field(raw, "prompt")
         if self.match == "choice":
             return {"prompt": prompt, "answer": letter_field(raw, "answer", len(LETTERS))}
-        if self.match in ("exact", "judge"):
-            return {"prompt": prompt, "answer": text_field(raw, "answer").strip()}
         value = raw.get("answer")
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.match in ("exact", "judge"):
+            try:
+                return {"prompt": prompt, "answer": text_field(raw, "answer").strip()}
+            except ValueError as error:
+                if is_number:
+                    error.add_note("write it in quotes, or set data.match: number")
+                raise
         answer = str(value) if is_number else text_field(raw, "answer").strip()
         if exact_number(answer) is None:
             raise ValueError(f'field "answer" must be one number (data.match is "number"), but is {answer!r}')
+        if "," in _THOUSANDS.sub("", answer):
+            meant = answer.replace(",", "." if answer.count(",") == 1 and "." not in answer else "")
+            raise ValueError(f'field "answer": "{answer}" has a comma that is no thousands separator; write {meant}')
         return {"prompt": prompt, "answer": answer}
 
     def prompt(self, row: Row) -> str:
