@@ -310,6 +310,25 @@ def test_a_new_pattern_and_a_renamed_one_are_shown_so(tmp_path: Path) -> None:
     assert re.search(r"C Trouble with left over .* rounds 1 to 2 .* Otherwise In questions on left over", text)
 
 
+def test_a_pattern_that_lost_its_match_is_called_split_or_merged(tmp_path: Path) -> None:
+    def words(t: int, place: list[float]) -> str:
+        run = RunDir(write_run(tmp_path / str(t)))
+        centroids = run.read_jsonl(f"iteration_{t}/centroids.jsonl")
+        centroids[1]["centroid"] = place
+        run.write_jsonl(f"iteration_{t}/centroids.jsonl", centroids)
+        return _words_of(run.root)
+
+    near_first = [0.8, 0.6, 0.0, 0.0, 0.0, 0.0]
+    merged = words(1, near_first)
+    assert "B Trouble with unit changes ≈ 6 (4 analysed) merged into A ?" in merged
+    assert "merged into A after round 1" in merged
+    assert 'A cluster as near as that to one which was matched with another is "split from" it' in merged
+    split = words(2, near_first)
+    assert re.search(r"D Trouble with left over \S.*? – split from A 6 \?", split)
+    assert re.search(r"C Trouble with left over \S.*? ≈ 6 \(4 analysed\) gone \?", split)
+    assert "split from A in round 2, the last one" in split
+
+
 def test_runs_of_earlier_versions_say_that_patterns_cannot_be_followed(tmp_path: Path) -> None:
     root = write_run(tmp_path)
     for file in root.glob("iteration_*/centroids.jsonl"):
