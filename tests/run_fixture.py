@@ -337,7 +337,7 @@ def _batches(run: RunDir, iteration: int, strategies: list[dict[str, Any]]) -> N
 def _metrics(run: RunDir, rounds: int, scores: dict[int | None, dict[str, Any]]) -> dict[str, Any]:
     outcomes = [row for t in range(1, rounds + 1) for row in run.read_jsonl(f"iteration_{t}/batches.jsonl")]
     keys = ("requested", "accepted", "rejected", "failed", "duplicate", "contaminated")
-    tests = [run.read_jsonl(f"iteration_{t}/predictions_test.jsonl") for t in (0, rounds)]
+    untuned, vanilla, chosen = (run.read_jsonl(f"{run.iteration(t)}/predictions_test.jsonl") for t in (None, 0, rounds))
     return {
         "task": "demo",
         "method": "pada",
@@ -349,7 +349,8 @@ def _metrics(run: RunDir, rounds: int, scores: dict[int | None, dict[str, Any]])
         "iterations": [
             {"iteration": t, "train_rows": TRAIN, "synthetic_rows": 7 * t, **scores[t]} for t in range(rounds + 1)
         ],
-        "comparison": paired(*tests) if rounds else None,
+        "comparison": paired(vanilla, chosen) if rounds else None,
+        "untuned_comparison": paired(untuned, chosen),
         "accounting": {key: sum(outcome[key] for outcome in outcomes) for key in keys},
         "teacher": {
             "analyst": {"calls": 9, "input_tokens": 12_345, "output_tokens": 2_310, "usd": 0.0105},

@@ -10,6 +10,7 @@ import pytest
 from pada_graph import run
 from pada_graph.report import build_report
 from pada_graph.rundir import RunDir
+from pada_graph.stats import paired
 from tests.fakes import fake_services, sums_config, write_sums
 from tests.unit.test_report import Page
 
@@ -87,6 +88,16 @@ def test_in_the_middle_of_a_round(cut: Callable[..., RunDir]) -> None:
     assert f"Round 2, so far {outcome['requested']} {outcome['accepted']}" in text
     assert ">chosen</span>" not in (directory.root / "report.html").read_text()
     assert {"patterns", "clusters", "batches", "samples", "flips", "accounting", "cost"} <= set(sections)
+
+
+def test_a_finished_run_has_compared_the_chosen_iteration_with_the_untuned_model(finished: Path) -> None:
+    directory = RunDir(finished)
+    metrics = directory.read_json("metrics.json")
+    untuned, chosen = (
+        directory.read_jsonl(f"{directory.iteration(t)}/predictions_test.jsonl")
+        for t in (None, metrics["best_iteration"])
+    )
+    assert metrics["untuned_comparison"] == paired(untuned, chosen)
 
 
 def test_a_finished_run_says_nothing_of_progress(finished: Path) -> None:

@@ -402,12 +402,49 @@ def test_headline_claims_nothing_where_nothing_is_detectable() -> None:
     assert "better" not in said
 
 
-def test_headline_says_worse_and_recovery() -> None:
+def test_headline_says_worse() -> None:
     compared = {**_metrics()["comparison"], "difference": -0.1, "low": -0.16, "high": -0.04, "verdict": "worse"}
+    assert "10.0 points worse than vanilla fine-tuning" in headline(_metrics(comparison=compared))
+
+
+WORSE = {"n": 200, "fixed": 5, "broken": 25, "difference": -0.1, "low": -0.15, "high": -0.05, "p_value": 0.0003}
+
+
+def _from_untuned(verdict: str, **changes: Any) -> str:
     untuned = {"validation": None, "test": {"accuracy": 0.7}}
-    said = headline(_metrics(comparison=compared, untuned=untuned))
-    assert "10.0 points worse than vanilla fine-tuning" in said
-    assert "That is more than the chosen iteration" in said
+    return headline(_metrics(untuned=untuned, untuned_comparison={**WORSE, "verdict": verdict}, **changes))
+
+
+def test_headline_says_that_fine_tuning_cost_accuracy_only_on_the_verdict_worse() -> None:
+    said = _from_untuned("worse", comparison=None)
+    assert said.endswith(
+        "The untuned model scores 70.0 %: fine-tuning cost accuracy (-10.0 points; 95 % interval -15.0 to -5.0, "
+        "McNemar p < 0.001, 5 fixed, 25 broken)."
+    )
+    said = _from_untuned("no detectable difference", comparison=None)
+    assert said.endswith("The untuned model scores 70.0 %: no detectable difference from the chosen iteration.")
+    assert "cost accuracy" not in said and "recovery" not in said
+    assert _from_untuned("better").endswith("The untuned model scores 70.0 %.")
+
+
+def test_headline_speaks_of_recovery_only_where_a_gain_over_vanilla_was_claimed() -> None:
+    no_gain = {**_metrics()["comparison"], "verdict": "no detectable difference"}
+    for verdict in ("worse", "no detectable difference"):
+        assert "; the gain over vanilla fine-tuning may be recovery." in _from_untuned(verdict)
+        assert "recovery" not in _from_untuned(verdict, comparison=no_gain)
+
+
+def test_the_chosen_iteration_is_compared_with_both_other_models(page: Page, run_dir: Path) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    text = " ".join(page.text.split())
+    for name, key in (("Iteration 0", "comparison"), ("Untuned model", "untuned_comparison")):
+        compared = metrics[key]
+        assert f"{name} {compared['fixed']} {compared['broken']} {100 * compared['difference']:+.1f}" in text
+
+
+def test_headline_of_a_run_that_did_not_compare_the_untuned_model_says_only_its_accuracy() -> None:
+    said = headline(_metrics(untuned={"validation": None, "test": {"accuracy": 0.7}}))
+    assert said.endswith("The untuned model scores 70.0 %.")
 
 
 def test_headline_of_a_run_that_augmentation_did_not_help() -> None:

@@ -49,6 +49,7 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any], rounds: Sequence[Roun
             for t in run.iterations()
         ],
         "comparison": None,
+        "untuned_comparison": None,
         "accounting": total(outcome for files in rounds for outcome in files["outcomes"]),
         "teacher": by_role(run, config),
         "seconds": seconds_so_far(run),

@@ -59,6 +59,7 @@ def build_report(run_dir: Path) -> Path:
         bill=total([use.get("usd") for use in metrics["teacher"].values()]),
         stages=by_stage(run, config, metrics["seconds"]),
         models=_models(metrics),
+        comparisons=_comparisons(metrics),
         detectable=_detectable(metrics),
         warnings=[*collapsed(run), *cut_off(run, metrics, config)],
         described=described(run, config),
@@ -85,6 +86,12 @@ def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         for t, entry in ((entry["iteration"], entry) for entry in metrics["iterations"])
     ]
     return [{**untuned, "iteration": None, **metrics["untuned"]}, *tuned]
+
+
+def _comparisons(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(another model, the chosen iteration against it); runs of earlier versions know only iteration 0."""
+    found = (("Iteration 0", metrics["comparison"]), ("Untuned model", metrics.get("untuned_comparison")))
+    return [(name, compared) for name, compared in found if compared]
 
 
 def _detectable(metrics: Mapping[str, Any]) -> tuple[int, float] | None:
