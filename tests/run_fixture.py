@@ -58,6 +58,8 @@ def write_run(root: Path, rounds: int = 2, finished: bool = True) -> Path:
             _training_log(run, iteration)
     for iteration in range(1, rounds + 1):
         _round(run, iteration)
+    for iteration in range(rounds + 1):
+        run.write_jsonl(f"iteration_{iteration}/train.jsonl", _training_set(run, iteration))
     if finished:
         run.write_json("metrics.json", _metrics(run, rounds, scores))
     else:
@@ -108,6 +110,17 @@ def _prediction(split: str, index: int, iteration: int | None) -> dict[str, Any]
         "measures": {"strict": float(correct)},
         "group": None,
     }
+
+
+def _training_set(run: RunDir, iteration: int) -> list[dict[str, Any]]:
+    files = [f"iteration_{t}/synthetic_accepted.jsonl" for t in range(1, iteration + 1)]
+    samples = [sample for file in files for sample in run.read_jsonl(file)]
+    rows = [{"source": "train", **row} for row in run.read_jsonl("data/train.jsonl")]
+    rows += [{"source": "synthetic", **sample["row"], "id": sample["id"]} for sample in samples]
+    return [
+        {"id": row["id"], "source": row["source"], "prompt": row["question"], "completion": row["answer"]}
+        for row in rows
+    ]
 
 
 def _training_log(run: RunDir, iteration: int) -> None:

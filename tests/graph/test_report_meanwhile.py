@@ -75,6 +75,16 @@ def test_in_the_middle_of_predictions_with_a_torn_last_line(cut: Callable[..., R
     assert "Nothing has been scored yet." in text
 
 
+def test_an_iteration_is_listed_once_it_has_rows_to_train_on(finished: Path, cut: Callable[..., RunDir]) -> None:
+    whole = RunDir(finished).read_json("metrics.json")["iterations"]
+    directory = cut("plan_batches", 2, ("iteration_2/train.jsonl", "iteration_2/predictions*"))
+    table = words(directory)[0].split("An iteration is trained on")[1].split("Accuracy by iteration")[0]
+    for entry in whole[:2]:
+        name = "Iteration 0vanilla fine-tuning" if entry["iteration"] == 0 else "Iteration 1"
+        assert f"{name} {entry['train_rows']} {entry['synthetic_rows']} " in table
+    assert whole[1]["synthetic_rows"] and "Iteration 2" not in table
+
+
 def test_in_the_middle_of_a_round(cut: Callable[..., RunDir]) -> None:
     closed = ("batches", "synthetic_raw", "synthetic_accepted", "reviews", "rejected", "train")
     names = [f"iteration_2/{name}.jsonl" for name in closed]
