@@ -6,8 +6,10 @@ Some of its texts try to break out of the page that shows them.
 from pathlib import Path
 from typing import Any
 
+from pada_graph.accounting import count_fates
 from pada_graph.config import parse_config
 from pada_graph.rundir import RunDir
+from pada_graph.state import Fates
 from pada_graph.stats import paired, score
 
 HOSTILE = '<script>alert("x")</script></td></svg></style>{{ 7 * 7 }} & $\\frac{1}{2}$ \u202eright to left'
@@ -263,6 +265,7 @@ def _batches(run: RunDir, iteration: int, strategies: list[dict[str, Any]]) -> N
             "failed": fates.count("failed"),
             "duplicate": fates.count("duplicate"),
             "contaminated": fates.count("contaminated"),
+            "books": [_attempt_books(fates, value >= 7) for value in scores],
             "file": f"{folder}/batches/{batch_id}.json",
         }
         outcomes.append(outcome)
@@ -345,6 +348,10 @@ def _batches(run: RunDir, iteration: int, strategies: list[dict[str, Any]]) -> N
     run.write_jsonl(f"{folder}/reviews.jsonl", reviews)
     run.write_jsonl(f"{folder}/synthetic_accepted.jsonl", accepted)
     run.write_jsonl(f"{folder}/rejected.jsonl", rejected)
+
+
+def _attempt_books(fates: list[str], passed: bool) -> Fates:
+    return count_fates(("accepted" if passed else "rejected") if fate == "ok" else fate for fate in fates)
 
 
 def _metrics(run: RunDir, rounds: int, scores: dict[int | None, dict[str, Any]]) -> dict[str, Any]:

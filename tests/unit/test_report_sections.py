@@ -9,7 +9,7 @@ import pytest
 
 from pada_graph.clustering import plane
 from pada_graph.report import build_report
-from pada_graph.report.batches import batch_rounds, scores, turns
+from pada_graph.report.batches import batch_rounds, scores, turns, verdict
 from pada_graph.report.costs import by_role, by_stage
 from pada_graph.report.flips import flips
 from pada_graph.report.provenance import hashes
@@ -68,7 +68,30 @@ def test_scores_are_those_of_reviews_and_accepted_ones_are_told_apart(run: RunDi
     assert sorted(set(accepted)) == [7.6, 8.2] and len(accepted) == 2 * 7
     assert sorted(set(others)) == [4.0, 5.0, 5.1, 5.5, 6.2]
     assert len(accepted) + len(others) == sum(len(files["reviews"]) for files in read_rounds(run))
-    assert turns(read_rounds(run)) == ({1: 2, 2: 2}, {4: 2})
+    assert turns(read_rounds(run)) == {"passed": {1: 2, 2: 2}, "best kept": {}, "dropped": {4: 2}}
+
+
+def test_a_batch_is_passed_best_kept_or_dropped(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    passed, lost_all, best = run.read_jsonl("iteration_1/batches.jsonl")
+    lost_all |= {"accepted": 0, "duplicate": 4, "accepted_batch": False}  # late duplicates
+    best |= {"accepted": 5, "rejected": 0, "accepted_batch": True}  # on_exhausted: keep_best
+    run.write_jsonl("iteration_1/batches.jsonl", [passed, lost_all, best])
+    first, second = batch_rounds(run, read_rounds(run))
+    assert [outcome["verdict"] for outcome in first["outcomes"]] == ["passed", "passed", "best kept"]
+    assert [outcome["verdict"] for outcome in second["outcomes"]] == ["passed", "passed", "dropped"]
+    page = Page(build_report(tmp_path))
+    text = " ".join(page.text.split())
+    assert "Round 1 3 21 best kept 1: 1, 2: 1" in text
+    assert "best kept, 5 of 5 samples" in text and "passed, 0 of 5 samples" in text
+    said = " ".join(str(figure["aria-label"]) for figure in page.all("svg"))
+    assert "2: 2 passed, 0 best kept, 0 dropped; 4: 0 passed, 1 best kept, 1 dropped" in said
+
+
+def test_a_batch_of_an_earlier_version_without_books_passed_if_a_sample_is_left(run: RunDir) -> None:
+    for outcome in run.read_jsonl("iteration_1/batches.jsonl"):
+        before = {key: value for key, value in outcome.items() if key != "books"}
+        assert verdict(before) == verdict(outcome)
 
 
 def test_hashes_are_those_of_the_files(run: RunDir) -> None:
@@ -151,7 +174,10 @@ def test_calls_so_far_are_shown_while_a_run_goes_on(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_read_leaves_the_page_whole(tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "teacher_calls.sqlite").write_bytes(b"SQLite format 3\0 torn")
-    assert "fine_tune" in Page(build_report(tmp_path)).text  # times are those of metrics.json
+    text = " ".join(Page(build_report(tmp_path)).text.split())
+    assert "fine_tune 7 min 11 s – – – –" in text  # times are those of metrics.json
+    assert "The journal (teacher_calls.sqlite) is not on file, or cannot be read" in text
+    assert "All 12 min 59 s – – – –" in text and "All 37 63,449 16,183 unknown" in text  # by stage, by role
 
 
 def test_prices_that_are_gone_make_dollars_unknown(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def _figures(
         "failures": pattern_figures.failures(bars(patterns) if patterns["lines"] else []),
         "inertia": pattern_figures.inertia([(f"round {c['iteration']}", c["inertia"], c["k"]) for c in clusterings]),
         "ratings": batch_figures.ratings(*scores(rounds), config["quality"]["threshold"]),
-        "attempts": batch_figures.attempts(*turns(rounds)),
+        "attempts": batch_figures.attempts(turns(rounds)),
         "funnel": batch_figures.funnel(metrics["accounting"]) if metrics["accounting"] else None,
         "loss": figures.loss(loss_curves(run)),
     }
