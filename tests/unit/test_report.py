@@ -119,7 +119,7 @@ def test_hostile_texts_are_shown_as_text(page: Page) -> None:
 
 def test_figures_are_named_and_take_the_pages_colours(page: Page) -> None:
     figures = page.all("svg")
-    assert len(figures) == 9  # a map for each of the two rounds
+    assert len(figures) == 10  # a map for each of the two rounds
     assert all(figure["role"] == "img" and figure["aria-label"] for figure in figures)
     assert not any("width" in figure for figure in figures)
     drawn = "".join(re.findall(r"<svg.*?</svg>", page.html, flags=re.DOTALL))
@@ -338,7 +338,7 @@ def test_runs_of_earlier_versions_say_that_patterns_cannot_be_followed(tmp_path:
     assert "cannot be shown: the centroids of round 1, 2 are not on file" in text
     assert "From iteration to iteration" not in text and "First and last" not in text
     assert "Patterns in 12 analysed failures of iteration 1" in text
-    assert len(page.all("svg")) == 8
+    assert len(page.all("svg")) == 9
     keys = re.findall(r'class="key" style="background:var\(--c(\d)\)">(\w)<', page.html)
     assert {key for _, key in keys} == set("ABCDE")  # no letter stands for two patterns
 

@@ -83,8 +83,8 @@ def attempts(batches: Mapping[str, Mapping[int, int]]) -> tuple[Any, str] | None
 
 
 @drawn
-def funnel(books: Fates) -> tuple[Any, str] | None:
-    """From the samples asked for to the accepted ones, one bar for what each fate leaves."""
+def funnel(books: Fates, asked: str) -> tuple[Any, str] | None:
+    """From what was asked for to what was accepted, one bar for what each fate leaves; `asked` says of what."""
     if not books["requested"]:
         return None
     figure, axes = new_axes(height=2.6, grid="x")
@@ -105,6 +105,6 @@ def funnel(books: Fates) -> tuple[Any, str] | None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.35 * books["requested"])
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("samples")
+    axes.set_xlabel(asked.removeprefix("the "))
     said = ", ".join(f"{width} {name}{f' ({words})' if words else ''}" for name, width, words in bars)
-    return figure, f"What became of the samples asked for: {said}."
+    return figure, f"What became of {asked}: {said}."

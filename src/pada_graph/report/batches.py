@@ -13,7 +13,6 @@ from pada_graph.rundir import RunDir
 from pada_graph.state import Fates
 
 SHORT = 500  # characters shown of a field where many drafts stand side by side
-
 Fitted = tuple[str, int]  # id of a sample and the attempt (0 = first) that wrote it
 
 
@@ -60,6 +59,11 @@ def _funnel(outcomes: Sequence[Mapping[str, Any]]) -> list[Fates]:
     """What became of the samples asked for in each attempt, all batches together."""
     attempts = zip_longest(*(outcome.get("books", []) for outcome in outcomes))
     return [total(books for books in attempt if books) for attempt in attempts]
+
+
+def attempt_books(rounds: Sequence[RoundFiles]) -> Fates:
+    """The books of all attempts of all batches: what was asked for again counts again."""
+    return total(books for files in rounds for outcome in files["outcomes"] for books in outcome.get("books", []))
 
 
 def _batch(outcome: Mapping[str, Any], files: RoundFiles, train: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from pada_graph.accounting import FATES
 from pada_graph.html import encodable, page_templates, svg
 from pada_graph.report import batch_figures, figures, pattern_figures
-from pada_graph.report.batches import batch_rounds, samples, scores, turns
+from pada_graph.report.batches import attempt_books, batch_rounds, samples, scores, turns
 from pada_graph.report.costs import by_stage
 from pada_graph.report.flips import flips
 from pada_graph.report.headline import headline
@@ -60,6 +60,7 @@ def build_report(run_dir: Path) -> Path:
         stages=by_stage(run, config, metrics["seconds"]),
         models=_models(metrics),
         comparisons=_comparisons(metrics),
+        judge=config["models"]["judge"]["model"] if config["data"]["match"] == "judge" else None,
         detectable=_detectable(metrics),
         warnings=[*collapsed(run), *cut_off(run, metrics, config)],
         described=described(run, config),
@@ -120,10 +121,13 @@ def _figures(
             {split: [model[split] for model in models] for split in SPLITS},
         ),
         "failures": pattern_figures.failures(bars(patterns) if patterns["lines"] else []),
-        "inertia": pattern_figures.inertia([(f"round {c['iteration']}", c["inertia"], c["k"]) for c in clusterings]),
+        "inertia": pattern_figures.inertia([(c["iteration"], c["inertia"], c["k"]) for c in clusterings]),
         "ratings": batch_figures.ratings(*scores(rounds), config["quality"]["threshold"]),
         "attempts": batch_figures.attempts(turns(rounds)),
-        "funnel": batch_figures.funnel(metrics["accounting"]) if metrics["accounting"] else None,
+        "funnel": batch_figures.funnel(metrics["accounting"], "the samples asked for")
+        if metrics["accounting"]
+        else None,
+        "drafts": batch_figures.funnel(attempt_books(rounds), "the drafts of all attempts"),
         "loss": figures.loss(loss_curves(run)),
     }
     maps = {
