@@ -6,8 +6,10 @@ Some of its texts try to break out of the page that shows them.
 from pathlib import Path
 from typing import Any
 
+from pada_graph.accounting import count_fates
 from pada_graph.config import parse_config
 from pada_graph.rundir import RunDir
+from pada_graph.state import Fates
 from pada_graph.stats import paired, score
 
 HOSTILE = '<script>alert("x")</script></td></svg></style>{{ 7 * 7 }} & $\\frac{1}{2}$ \u202eright to left'
@@ -58,6 +60,8 @@ def write_run(root: Path, rounds: int = 2, finished: bool = True) -> Path:
             _training_log(run, iteration)
     for iteration in range(1, rounds + 1):
         _round(run, iteration)
+    for iteration in range(rounds + 1):
+        run.write_jsonl(f"iteration_{iteration}/train.jsonl", _training_set(run, iteration))
     if finished:
         run.write_json("metrics.json", _metrics(run, rounds, scores))
     else:
@@ -108,6 +112,17 @@ def _prediction(split: str, index: int, iteration: int | None) -> dict[str, Any]
         "measures": {"strict": float(correct)},
         "group": None,
     }
+
+
+def _training_set(run: RunDir, iteration: int) -> list[dict[str, Any]]:
+    files = [f"iteration_{t}/synthetic_accepted.jsonl" for t in range(1, iteration + 1)]
+    samples = [sample for file in files for sample in run.read_jsonl(file)]
+    rows = [{"source": "train", **row} for row in run.read_jsonl("data/train.jsonl")]
+    rows += [{"source": "synthetic", **sample["row"], "id": sample["id"]} for sample in samples]
+    return [
+        {"id": row["id"], "source": row["source"], "prompt": row["question"], "completion": row["answer"]}
+        for row in rows
+    ]
 
 
 def _training_log(run: RunDir, iteration: int) -> None:
@@ -250,6 +265,7 @@ def _batches(run: RunDir, iteration: int, strategies: list[dict[str, Any]]) -> N
             "failed": fates.count("failed"),
             "duplicate": fates.count("duplicate"),
             "contaminated": fates.count("contaminated"),
+            "books": [_attempt_books(fates, value >= 7) for value in scores],
             "file": f"{folder}/batches/{batch_id}.json",
         }
         outcomes.append(outcome)
@@ -334,10 +350,14 @@ def _batches(run: RunDir, iteration: int, strategies: list[dict[str, Any]]) -> N
     run.write_jsonl(f"{folder}/rejected.jsonl", rejected)
 
 
+def _attempt_books(fates: list[str], passed: bool) -> Fates:
+    return count_fates(("accepted" if passed else "rejected") if fate == "ok" else fate for fate in fates)
+
+
 def _metrics(run: RunDir, rounds: int, scores: dict[int | None, dict[str, Any]]) -> dict[str, Any]:
     outcomes = [row for t in range(1, rounds + 1) for row in run.read_jsonl(f"iteration_{t}/batches.jsonl")]
     keys = ("requested", "accepted", "rejected", "failed", "duplicate", "contaminated")
-    tests = [run.read_jsonl(f"iteration_{t}/predictions_test.jsonl") for t in (0, rounds)]
+    untuned, vanilla, chosen = (run.read_jsonl(f"{run.iteration(t)}/predictions_test.jsonl") for t in (None, 0, rounds))
     return {
         "task": "demo",
         "method": "pada",
@@ -349,7 +369,8 @@ def _metrics(run: RunDir, rounds: int, scores: dict[int | None, dict[str, Any]])
         "iterations": [
             {"iteration": t, "train_rows": TRAIN, "synthetic_rows": 7 * t, **scores[t]} for t in range(rounds + 1)
         ],
-        "comparison": paired(*tests) if rounds else None,
+        "comparison": paired(vanilla, chosen) if rounds else None,
+        "untuned_comparison": paired(untuned, chosen),
         "accounting": {key: sum(outcome[key] for outcome in outcomes) for key in keys},
         "teacher": {
             "analyst": {"calls": 9, "input_tokens": 12_345, "output_tokens": 2_310, "usd": 0.0105},

@@ -42,11 +42,24 @@ class Stage(TypedDict):
     generation_approach: str | None
 
 
+class Neighbour(TypedDict):
+    """Of the clusters of the round before or after, the one nearest to a cluster that was matched with none."""
+
+    track: int
+    similarity: float  # cosine; the threshold or more: that cluster was matched with another
+
+
 class Track(TypedDict):
-    """One pattern through consecutive rounds. It begins as new; if its last round is not the run's, it is gone."""
+    """One pattern through consecutive rounds.
+
+    Where it is matched no further, a neighbour at or above the threshold says that it split from that track, or merged
+    into it; without one it is new, or gone.
+    """
 
     track: int  # 0, 1, ... by first round, the larger cluster first
     stages: list[Stage]
+    before: Neighbour | None  # in the round before the first stage; None: that one grouped nothing, or is none
+    after: Neighbour | None  # in the round after the last stage; likewise
 
 
 class Evolution(TypedDict):
@@ -121,26 +134,50 @@ def _tracks(
         if t - 1 not in clusters:
             last = {}
         matches = _matches(centroids[t - 1], centroids[t]) if last else {}
+        before = _nearest(centroids[t], centroids[t - 1], last) if last else {}
         here: dict[int, Track] = {}
         for stage in _stages(run, t, clusters[t], students[t - 1]):
-            old, stage["similarity"] = matches.get(stage["cluster"], (None, None))
+            cluster = stage["cluster"]
+            old, stage["similarity"] = matches.get(cluster, (None, None))
             if old is None:
-                here[stage["cluster"]] = {"track": len(tracks), "stages": [stage]}
-                tracks.append(here[stage["cluster"]])
+                here[cluster] = {
+                    "track": len(tracks),
+                    "stages": [stage],
+                    "before": before.get(cluster),
+                    "after": None,
+                }
+                tracks.append(here[cluster])
             else:
-                here[stage["cluster"]] = last[old]
+                here[cluster] = last[old]
                 last[old]["stages"].append(stage)
+        after = _nearest(centroids[t - 1], centroids[t], here) if last else {}
+        for cluster, track in last.items():
+            if track["stages"][-1]["round"] < t:
+                track["after"] = after[cluster]
         last = here
     return tracks
 
 
 def _matches(before: list[Centroid], after: list[Centroid]) -> dict[int, tuple[int, float]]:
     """Cluster of the later round -> (cluster of the earlier one, cosine)."""
+    found = match(_places(before), _places(after))
+    return {after[j]["cluster"]: (before[i]["cluster"], round(cosine, 4)) for j, (i, cosine) in found.items()}
+
+
+def _nearest(these: list[Centroid], others: list[Centroid], tracks: dict[int, Track]) -> dict[int, Neighbour]:
+    """Cluster of `these` -> the nearest one of the `others`, whose clusters have these `tracks`."""
+    cosines = _places(these) @ _places(others).T
+    nearest = zip(these, cosines.argmax(axis=1), cosines.max(axis=1), strict=True)
+    return {
+        row["cluster"]: {"track": tracks[others[j]["cluster"]]["track"], "similarity": round(float(cosine), 4)}
+        for row, j, cosine in nearest
+    }
+
+
+def _places(rows: list[Centroid]) -> "np.ndarray":
     import numpy as np
 
-    old, new = (np.array([row["centroid"] for row in rows]) for rows in (before, after))
-    found = match(old, new)
-    return {after[j]["cluster"]: (before[i]["cluster"], round(cosine, 4)) for j, (i, cosine) in found.items()}
+    return np.array([row["centroid"] for row in rows])
 
 
 def _stages(run: RunDir, t: int, clusters: list[Cluster], failures: Failures) -> list[Stage]:

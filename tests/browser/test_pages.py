@@ -111,6 +111,38 @@ def test_a_printed_report_is_on_white_paper_as_wide_as_it_with_the_settings_unfo
         assert seen.page.pdf(format="A4").startswith(b"%PDF-")
 
 
+def test_paper_shows_the_keys_colours_the_totals_once_and_the_first_samples_and_items(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    visible = "element => element.checkVisibility({contentVisibilityAuto: true})"
+    with opened(browser, pages["report"], Look(720, 1000)) as seen:
+        folded = [seen.page.locator(f"#{name} dl").first for name in ("samples", "flips")]
+        folded.append(seen.page.locator("#flips details[class] > details dl").first)
+        folded.append(seen.page.locator("#batches .pair").last)
+        assert not seen.page.locator(".paper").is_visible()
+        seen.page.emulate_media(media="print")
+        assert [element.evaluate(visible) for element in folded] == [True, False, True, False]
+        assert seen.page.locator(".paper").is_visible()
+        assert seen.page.locator(".key").first.evaluate("key => getComputedStyle(key).printColorAdjust") == "exact"
+        assert seen.page.locator("tfoot").first.evaluate("foot => getComputedStyle(foot).display") == "table-row-group"
+        assert seen.page.locator(".side").first.evaluate("side => getComputedStyle(side).display") == "block"
+
+
+@pytest.mark.parametrize("width", [1200, 1600])
+def test_no_table_is_cut_off_on_a_desk(browser: Browser, pages: dict[str, Path], width: int) -> None:
+    wide = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.ariaLabel)"
+    with opened(browser, pages["report"], Look(width, 1000)) as seen:
+        assert seen.page.locator("#patterns .scroll").evaluate_all(wide) == []
+
+
+def test_only_the_last_rounds_patterns_are_unfolded(browser: Browser, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["report"], PHONE) as seen:
+        tables = seen.page.locator("#patterns [aria-label^='Patterns of round']")
+        assert [table.is_visible() for table in tables.all()] == [False, True]
+        for section in ("accounting", "batches", "flips"):
+            assert seen.page.locator(f"#{section} .scroll").first.evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_the_readmes_pictures_are_small_and_there() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in PICTURED:

@@ -10,6 +10,7 @@ import pytest
 from pada_graph import run
 from pada_graph.report import build_report
 from pada_graph.rundir import RunDir
+from pada_graph.stats import paired
 from tests.fakes import fake_services, sums_config, write_sums
 from tests.unit.test_report import Page
 
@@ -74,6 +75,16 @@ def test_in_the_middle_of_predictions_with_a_torn_last_line(cut: Callable[..., R
     assert "Nothing has been scored yet." in text
 
 
+def test_an_iteration_is_listed_once_it_has_rows_to_train_on(finished: Path, cut: Callable[..., RunDir]) -> None:
+    whole = RunDir(finished).read_json("metrics.json")["iterations"]
+    directory = cut("plan_batches", 2, ("iteration_2/train.jsonl", "iteration_2/predictions*"))
+    table = words(directory)[0].split("An iteration is trained on")[1].split("Accuracy by iteration")[0]
+    for entry in whole[:2]:
+        name = "Iteration 0vanilla fine-tuning" if entry["iteration"] == 0 else "Iteration 1"
+        assert f"{name} {entry['train_rows']} {entry['synthetic_rows']} " in table
+    assert whole[1]["synthetic_rows"] and "Iteration 2" not in table
+
+
 def test_in_the_middle_of_a_round(cut: Callable[..., RunDir]) -> None:
     closed = ("batches", "synthetic_raw", "synthetic_accepted", "reviews", "rejected", "train")
     names = [f"iteration_2/{name}.jsonl" for name in closed]
@@ -87,6 +98,16 @@ def test_in_the_middle_of_a_round(cut: Callable[..., RunDir]) -> None:
     assert f"Round 2, so far {outcome['requested']} {outcome['accepted']}" in text
     assert ">chosen</span>" not in (directory.root / "report.html").read_text()
     assert {"patterns", "clusters", "batches", "samples", "flips", "accounting", "cost"} <= set(sections)
+
+
+def test_a_finished_run_has_compared_the_chosen_iteration_with_the_untuned_model(finished: Path) -> None:
+    directory = RunDir(finished)
+    metrics = directory.read_json("metrics.json")
+    untuned, chosen = (
+        directory.read_jsonl(f"{directory.iteration(t)}/predictions_test.jsonl")
+        for t in (None, metrics["best_iteration"])
+    )
+    assert metrics["untuned_comparison"] == paired(untuned, chosen)
 
 
 def test_a_finished_run_says_nothing_of_progress(finished: Path) -> None:

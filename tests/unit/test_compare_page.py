@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from pada_graph.cli import app
 from pada_graph.compare import compare_runs, write_page
+from pada_graph.compare.tables import VERDICT_RULE
 from pada_graph.rundir import RunDir
 from tests.run_fixture import HOSTILE, write_run
 from tests.unit.test_report import Page
@@ -34,6 +35,12 @@ def test_numbers_are_those_of_the_comparison(page: Page, runs: list[Path]) -> No
         assert f"{item['fixed']} {item['broken']} {100 * item['difference']:+.1f}" in text
         assert item["verdict"] in text
     assert "Runs with fewer than 3 training seeds: 1, 2." in text
+
+
+def test_the_page_and_the_terminal_name_the_same_criterion(page: Page, runs: list[Path]) -> None:
+    printed = CliRunner().invoke(app, ["compare", *map(str, runs)]).stdout
+    assert VERDICT_RULE in " ".join(printed.split()) and VERDICT_RULE in " ".join(page.text.split())
+    assert "adjusted by Holm" in VERDICT_RULE
 
 
 def test_items_that_differ_are_counted_and_shown(page: Page, runs: list[Path]) -> None:

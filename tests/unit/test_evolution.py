@@ -84,6 +84,29 @@ def test_a_cluster_like_none_before_begins_a_track_and_one_without_successor_end
     ]
 
 
+def test_a_cluster_that_lost_its_match_knows_what_it_merged_into_or_was_split_from(tmp_path):
+    for name, rounds, t in (
+        ("merged", [["sums", "units"], ["sums"]], 1),
+        ("split", [["sums"], ["sums", "units"]], 2),
+    ):
+        run = write_rounds(tmp_path / name, rounds)
+        places = run.read_jsonl(f"iteration_{t}/centroids.jsonl")
+        places[1]["centroid"] = [*unit(20).tolist(), 0.0, 0.0]  # near the "sums" of both rounds
+        run.write_jsonl(f"iteration_{t}/centroids.jsonl", places)
+    near = {"track": 0, "similarity": 0.9397}
+    for name, before, after in (("merged", None, near), ("split", near, None)):
+        carried_on, lost = evolution(tmp_path / name)["tracks"]
+        assert (carried_on["before"], carried_on["after"], len(carried_on["stages"])) == (None, None, 2)
+        assert (lost["before"], lost["after"], len(lost["stages"])) == (before, after, 1)
+
+
+def test_the_nearest_neighbour_of_a_new_or_gone_cluster_is_below_the_threshold(tmp_path):
+    write_rounds(tmp_path, [["sums", "units"], ["left over", "sums"], ["left over"]])
+    sums, units, left_over = evolution(tmp_path)["tracks"]
+    assert [track["after"]["similarity"] for track in (sums, units)] == [0.0, 0.0]
+    assert left_over["before"]["similarity"] == 0.0
+
+
 def test_more_clusters_than_before_leave_the_surplus_new(tmp_path):
     write_rounds(tmp_path, [["units"], ["sums", "units", "percentages", "left over"]])
     assert stories(evolution(tmp_path)) == [

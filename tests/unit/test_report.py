@@ -118,7 +118,7 @@ def test_hostile_texts_are_shown_as_text(page: Page) -> None:
 
 def test_figures_are_named_and_take_the_pages_colours(page: Page) -> None:
     figures = page.all("svg")
-    assert len(figures) == 9  # a map for each of the two rounds
+    assert len(figures) == 10  # a map for each of the two rounds
     assert all(figure["role"] == "img" and figure["aria-label"] for figure in figures)
     assert not any("width" in figure for figure in figures)
     drawn = "".join(re.findall(r"<svg.*?</svg>", page.html, flags=re.DOTALL))
@@ -309,6 +309,25 @@ def test_a_new_pattern_and_a_renamed_one_are_shown_so(tmp_path: Path) -> None:
     assert re.search(r"C Trouble with left over .* rounds 1 to 2 .* Otherwise In questions on left over", text)
 
 
+def test_a_pattern_that_lost_its_match_is_called_split_or_merged(tmp_path: Path) -> None:
+    def words(t: int, place: list[float]) -> str:
+        run = RunDir(write_run(tmp_path / str(t)))
+        centroids = run.read_jsonl(f"iteration_{t}/centroids.jsonl")
+        centroids[1]["centroid"] = place
+        run.write_jsonl(f"iteration_{t}/centroids.jsonl", centroids)
+        return _words_of(run.root)
+
+    near_first = [0.8, 0.6, 0.0, 0.0, 0.0, 0.0]
+    merged = words(1, near_first)
+    assert "B Trouble with unit changes ≈ 6 (4 analysed) merged into A ?" in merged
+    assert "merged into A after round 1" in merged
+    assert 'A cluster as near as that to one which was matched with another is "split from" it' in merged
+    split = words(2, near_first)
+    assert re.search(r"D Trouble with left over \S.*? – split from A 6 \?", split)
+    assert re.search(r"C Trouble with left over \S.*? ≈ 6 \(4 analysed\) gone \?", split)
+    assert "split from A in round 2, the last one" in split
+
+
 def test_runs_of_earlier_versions_say_that_patterns_cannot_be_followed(tmp_path: Path) -> None:
     root = write_run(tmp_path)
     for file in root.glob("iteration_*/centroids.jsonl"):
@@ -318,7 +337,7 @@ def test_runs_of_earlier_versions_say_that_patterns_cannot_be_followed(tmp_path:
     assert "cannot be shown: the centroids of round 1, 2 are not on file" in text
     assert "From iteration to iteration" not in text and "First and last" not in text
     assert "Patterns in 12 analysed failures of iteration 1" in text
-    assert len(page.all("svg")) == 8
+    assert len(page.all("svg")) == 9
     keys = re.findall(r'class="key" style="background:var\(--c(\d)\)">(\w)<', page.html)
     assert {key for _, key in keys} == set("ABCDE")  # no letter stands for two patterns
 
@@ -382,12 +401,49 @@ def test_headline_claims_nothing_where_nothing_is_detectable() -> None:
     assert "better" not in said
 
 
-def test_headline_says_worse_and_recovery() -> None:
+def test_headline_says_worse() -> None:
     compared = {**_metrics()["comparison"], "difference": -0.1, "low": -0.16, "high": -0.04, "verdict": "worse"}
+    assert "10.0 points worse than vanilla fine-tuning" in headline(_metrics(comparison=compared))
+
+
+WORSE = {"n": 200, "fixed": 5, "broken": 25, "difference": -0.1, "low": -0.15, "high": -0.05, "p_value": 0.0003}
+
+
+def _from_untuned(verdict: str, **changes: Any) -> str:
     untuned = {"validation": None, "test": {"accuracy": 0.7}}
-    said = headline(_metrics(comparison=compared, untuned=untuned))
-    assert "10.0 points worse than vanilla fine-tuning" in said
-    assert "That is more than the chosen iteration" in said
+    return headline(_metrics(untuned=untuned, untuned_comparison={**WORSE, "verdict": verdict}, **changes))
+
+
+def test_headline_says_that_fine_tuning_cost_accuracy_only_on_the_verdict_worse() -> None:
+    said = _from_untuned("worse", comparison=None)
+    assert said.endswith(
+        "The untuned model scores 70.0 %: fine-tuning cost accuracy (-10.0 points; 95 % interval -15.0 to -5.0, "
+        "McNemar p < 0.001, 5 fixed, 25 broken)."
+    )
+    said = _from_untuned("no detectable difference", comparison=None)
+    assert said.endswith("The untuned model scores 70.0 %: no detectable difference from the chosen iteration.")
+    assert "cost accuracy" not in said and "recovery" not in said
+    assert _from_untuned("better").endswith("The untuned model scores 70.0 %.")
+
+
+def test_headline_speaks_of_recovery_only_where_a_gain_over_vanilla_was_claimed() -> None:
+    no_gain = {**_metrics()["comparison"], "verdict": "no detectable difference"}
+    for verdict in ("worse", "no detectable difference"):
+        assert "; the gain over vanilla fine-tuning may be recovery." in _from_untuned(verdict)
+        assert "recovery" not in _from_untuned(verdict, comparison=no_gain)
+
+
+def test_the_chosen_iteration_is_compared_with_both_other_models(page: Page, run_dir: Path) -> None:
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    text = " ".join(page.text.split())
+    for name, key in (("Iteration 0", "comparison"), ("Untuned model", "untuned_comparison")):
+        compared = metrics[key]
+        assert f"{name} {compared['fixed']} {compared['broken']} {100 * compared['difference']:+.1f}" in text
+
+
+def test_headline_of_a_run_that_did_not_compare_the_untuned_model_says_only_its_accuracy() -> None:
+    said = headline(_metrics(untuned={"validation": None, "test": {"accuracy": 0.7}}))
+    assert said.endswith("The untuned model scores 70.0 %.")
 
 
 def test_headline_of_a_run_that_augmentation_did_not_help() -> None:

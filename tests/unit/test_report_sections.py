@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pada_graph.clustering import plane
-from pada_graph.report import build_report
-from pada_graph.report.batches import batch_rounds, scores, turns
+from pada_graph.report import build_report, pattern_figures
+from pada_graph.report.batches import batch_rounds, scores, turns, verdict
 from pada_graph.report.costs import by_role, by_stage
 from pada_graph.report.flips import flips
 from pada_graph.report.provenance import hashes
 from pada_graph.report.rounds import read_rounds
+from pada_graph.report.texts import letters
 from pada_graph.rundir import RunDir
 from pada_graph.services import Reply
 from pada_graph.teacher.journal import Call, Journal
@@ -68,7 +70,30 @@ def test_scores_are_those_of_reviews_and_accepted_ones_are_told_apart(run: RunDi
     assert sorted(set(accepted)) == [7.6, 8.2] and len(accepted) == 2 * 7
     assert sorted(set(others)) == [4.0, 5.0, 5.1, 5.5, 6.2]
     assert len(accepted) + len(others) == sum(len(files["reviews"]) for files in read_rounds(run))
-    assert turns(read_rounds(run)) == ({1: 2, 2: 2}, {4: 2})
+    assert turns(read_rounds(run)) == {"passed": {1: 2, 2: 2}, "best kept": {}, "dropped": {4: 2}}
+
+
+def test_a_batch_is_passed_best_kept_or_dropped(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    passed, lost_all, best = run.read_jsonl("iteration_1/batches.jsonl")
+    lost_all |= {"accepted": 0, "duplicate": 4, "accepted_batch": False}  # late duplicates
+    best |= {"accepted": 5, "rejected": 0, "accepted_batch": True}  # on_exhausted: keep_best
+    run.write_jsonl("iteration_1/batches.jsonl", [passed, lost_all, best])
+    first, second = batch_rounds(run, read_rounds(run))
+    assert [outcome["verdict"] for outcome in first["outcomes"]] == ["passed", "passed", "best kept"]
+    assert [outcome["verdict"] for outcome in second["outcomes"]] == ["passed", "passed", "dropped"]
+    page = Page(build_report(tmp_path))
+    text = " ".join(page.text.split())
+    assert "Round 1 3 21 best kept 1: 1, 2: 1" in text
+    assert "best kept, 5 of 5 samples" in text and "passed, 0 of 5 samples" in text
+    said = " ".join(str(figure["aria-label"]) for figure in page.all("svg"))
+    assert "2: 2 passed, 0 best kept, 0 dropped; 4: 0 passed, 1 best kept, 1 dropped" in said
+
+
+def test_a_batch_of_an_earlier_version_without_books_passed_if_a_sample_is_left(run: RunDir) -> None:
+    for outcome in run.read_jsonl("iteration_1/batches.jsonl"):
+        before = {key: value for key, value in outcome.items() if key != "books"}
+        assert verdict(before) == verdict(outcome)
 
 
 def test_hashes_are_those_of_the_files(run: RunDir) -> None:
@@ -87,6 +112,68 @@ def test_the_funnel_and_the_map_say_in_words_what_they_show(run: RunDir) -> None
     assert "Map of the 12 analysed failures of round 1; failures per pattern: A 4, B 4, C 4." in said
     assert any("chosen k = 3" in alt for alt in said)
     assert any(alt.startswith("Accuracy with 95 % intervals. untuned validation 27.5 %, test 33.3 %") for alt in said)
+
+
+def test_rounds_that_chose_the_same_k_share_a_label() -> None:
+    curve = [9.0, 5.0, 3.0, 2.0]
+    drawn = str(pattern_figures.inertia([(1, curve, 3), (2, curve, 2), (3, curve, 3)]))
+    assert re.findall(r">(k = .*?)<", drawn) == ["k = 3 (rounds 1, 3)", "k = 2 (round 2)"]
+    assert re.findall(r">(k = .*?)<", str(pattern_figures.inertia([(1, curve, 3)]))) == ["k = 3"]
+
+
+def test_the_ninth_cluster_of_a_map_is_told_from_the_first_by_hollow_marks() -> None:
+    def fills(number: int) -> set[str]:
+        points = [(letters(number), number, float(x), 0.0) for x in range(3)]
+        drawn = str(pattern_figures.failure_map("round 1", points, [0.5, 0.2]))
+        return set(re.findall(r"fill: ([^;]+); fill-opacity", drawn))
+
+    assert "var(--c0)" in fills(0) and "var(--c0)" not in fills(8)
+    assert "var(--paper)" in fills(8)
+
+
+def test_no_letter_of_a_map_hides_a_mark() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot()
+    near = {(k, letters(k)): [(0.1 * k + 0.02 * i, 0.1 * i) for i in range(6)] for k in range(4)}
+    axes.scatter(*zip(*(place for places in near.values() for place in places), strict=True), s=30)
+    places = pattern_figures._letter_places(figure, axes, near)
+    marks = [axes.transData.transform(place) * 72 / figure.dpi for places in near.values() for place in places]
+    middles = [axes.transData.transform(place) * 72 / figure.dpi + offset for place, offset in places.values()]
+    assert min(np.hypot(*(mark - middle)) for mark in marks for middle in middles) > 10
+    assert all(place in near[group] for group, (place, _) in places.items())
+
+
+def test_the_drafts_of_all_attempts_have_a_funnel_of_their_own(run: RunDir) -> None:
+    page = Page(build_report(run.root))
+    said = [str(figure["aria-label"]) for figure in page.all("svg")]
+    # Of each round 5 drafts of the first batch, 10 of the second, 20 of the third.
+    assert any(alt.startswith("What became of the drafts of all attempts: 70 requested, 68 usable") for alt in said)
+    text = " ".join(page.text.split())
+    assert "Round 1 15 7 5 1 1 1 ✓ adds up Round 1, attempt 1 15 4 8 1 1 1 ✓ adds up Round 1, attempt 2" in text
+
+
+def test_captions_point_only_to_what_is_there(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path, finished=False))
+    for name in ("patterns", "strategies", "batches", "synthetic_raw"):
+        run.path(f"iteration_2/{name}.jsonl").unlink()
+    run.write_jsonl("iteration_2/plan.jsonl", [{}])
+    text = " ".join(Page(build_report(tmp_path)).text.split())
+    assert text.count("explained in the table of patterns") == 1  # of round 1
+    assert "iteration_1/synthetic_raw.jsonl" in text and "iteration_2/synthetic_raw.jsonl" not in text
+    assert "at the prices of prices.yaml" not in text
+
+
+def test_answers_that_a_model_graded_are_said_to_be(tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path))
+    assert "data.match: judge" not in Page(build_report(tmp_path)).text
+    config = run.read_json("resolved_config.json")
+    config["data"]["match"] = "judge"
+    config["models"]["judge"]["model"] = "openai:grader"
+    run.write_json("resolved_config.json", config)
+    said = "An answer in other words than the reference's is right where openai:grader says so (data.match: judge)."
+    assert said in Page(build_report(tmp_path)).text
 
 
 def test_a_round_without_coordinates_says_so(tmp_path: Path) -> None:
@@ -151,7 +238,10 @@ def test_calls_so_far_are_shown_while_a_run_goes_on(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_read_leaves_the_page_whole(tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "teacher_calls.sqlite").write_bytes(b"SQLite format 3\0 torn")
-    assert "fine_tune" in Page(build_report(tmp_path)).text  # times are those of metrics.json
+    text = " ".join(Page(build_report(tmp_path)).text.split())
+    assert "fine_tune 7 min 11 s – – – –" in text  # times are those of metrics.json
+    assert "The journal (teacher_calls.sqlite) is not on file, or cannot be read" in text
+    assert "All 12 min 59 s – – – –" in text and "All 37 63,449 16,183 unknown" in text  # by stage, by role
 
 
 def test_prices_that_are_gone_make_dollars_unknown(tmp_path: Path) -> None:

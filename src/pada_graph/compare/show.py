@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pada_graph.compare.tables import Comparison, Difference, ModelRow, SeedGroup
+from pada_graph.compare.tables import VERDICT_RULE, Comparison, Difference, ModelRow, SeedGroup
 from pada_graph.live import score_text
 from pada_graph.stats import OverSeeds, detectable_words
 from pada_graph.stats.seeds import FEWEST
@@ -98,7 +98,7 @@ def _differences(console: Console, differences: Sequence[Difference]) -> None:
                 if groups
                 else "Interval: paired bootstrap; p: exact McNemar test. "
             )
-            + "A verdict needs both: no 0 in the interval, and p below 0.05.",
+            + VERDICT_RULE,
         )
 
 

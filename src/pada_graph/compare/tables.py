@@ -19,6 +19,9 @@ from pada_graph.stats.seeds import seeds_verdict
 from pada_graph.tasks import task_of_run
 
 Against = Literal["baseline", "iteration 0"]
+VERDICT_RULE = (
+    "A verdict needs both: no 0 in the interval, and p, adjusted by Holm for all comparisons of its kind, below 0.05."
+)
 
 
 class RunInfo(TypedDict):

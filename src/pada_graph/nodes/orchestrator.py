@@ -102,8 +102,7 @@ def finalize(state: PadaState, run: Run) -> PadaState:
     models = [None, 0] if best == 0 else [None, 0, best]
     tested = [score_split(run, iteration, "test") for iteration in models]
     evaluations = [*state["evaluations"], *tested]
-    comparison = _compare(run, best) if best else None
-    metrics = summary(state, run, evaluations, best, comparison)
+    metrics = summary(state, run, evaluations, best)
     run.dir.write_json("metrics.json", metrics)
     if state.get("clusters"):
         run.dir.write_json("evolution.json", evolution(run.dir.root))
@@ -122,17 +121,17 @@ def best_iteration(evaluations: list[Evaluation]) -> int:
     return max(scores, key=lambda iteration: (scores[iteration], -iteration))
 
 
-def _compare(run: Run, best: int) -> Paired:
-    def read(iteration: int) -> list[Prediction]:
+def _compare(run: Run, before: int | None, after: int) -> Paired:
+    """Two models on the test split."""
+
+    def read(iteration: int | None) -> list[Prediction]:
         predictions: list[Prediction] = run.dir.read_jsonl(f"{run.dir.iteration(iteration)}/predictions_test.jsonl")
         return predictions
 
-    return paired(read(0), read(best))
+    return paired(read(before), read(after))
 
 
-def summary(
-    state: PadaState, run: Run, evaluations: list[Evaluation], best: int, comparison: Paired | None
-) -> dict[str, Any]:
+def summary(state: PadaState, run: Run, evaluations: list[Evaluation], best: int) -> dict[str, Any]:
     """metrics.json: the one summary that others read (DESIGN 9)."""
     scores = {(e["iteration"], e["split"]): e["score"] for e in evaluations}
     books = {entry["iteration"]: total([entry]) for entry in state.get("accounting", [])}
@@ -158,7 +157,8 @@ def summary(
             }
             for iteration, training_set in enumerate(state["training_sets"])
         ],
-        "comparison": comparison,
+        "comparison": _compare(run, 0, best) if best else None,
+        "untuned_comparison": _compare(run, None, best),
         "accounting": whole,
         "teacher": run.services.teacher.usage(),
         **count_replies(run.dir.path("teacher_calls.sqlite")),

@@ -7,6 +7,7 @@ from pada_graph.html.svg import INK, LINE, PAPER, colour, drawn, legend, new_axe
 from pada_graph.state import Fates
 
 _GOOD, _BAD = 2, 1  # colour numbers; the bad ones are striped too
+_VERDICTS = {"passed": (_GOOD, None), "best kept": (0, "..."), "dropped": (_BAD, "///")}
 _STEPS = {  # what is left after each fate, in words
     "failed": "usable",
     "duplicate": "new",
@@ -51,36 +52,39 @@ def ratings(accepted: Sequence[float], others: Sequence[float], threshold: float
 
 
 @drawn
-def attempts(passed: Mapping[int, int], dropped: Mapping[int, int]) -> tuple[Any, str] | None:
+def attempts(batches: Mapping[str, Mapping[int, int]]) -> tuple[Any, str] | None:
     """Batches by the number of attempts they took.
 
     Args:
-        passed: attempts -> batches that passed.
-        dropped: attempts -> batches that never did.
+        batches: verdict ("passed", "best kept", "dropped") -> attempts -> batches.
     """
-    turns = sorted({*passed, *dropped})
+    turns = sorted({turn for counts in batches.values() for turn in counts})
     if not turns:
         return None
     figure, axes = new_axes()
-    heights = [passed.get(turn, 0) for turn in turns]
-    style = {"edgecolor": PAPER, "linewidth": 0.8, "width": 0.6}
-    axes.bar(turns, heights, color=colour(_GOOD), label="passed", **style)
-    fallen = [dropped.get(turn, 0) for turn in turns]
-    if any(fallen):
-        axes.bar(turns, fallen, bottom=heights, color=colour(_BAD), hatch="///", label="dropped", **style)
+    base = [0] * len(turns)
+    for name, counts in batches.items():
+        heights = [counts.get(turn, 0) for turn in turns]
+        if any(heights):
+            fill, hatch = _VERDICTS[name]
+            style = {"edgecolor": PAPER, "linewidth": 0.8, "width": 0.6, "hatch": hatch}
+            axes.bar(turns, heights, bottom=base, color=colour(fill), label=name, **style)
+        base = [low + height for low, height in zip(base, heights, strict=True)]
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(0.4, max(turns) + 0.6)
     axes.set_xlabel("attempts")
     axes.set_ylabel("batches")
     legend(axes)
-    said = "; ".join(f"{turn}: {passed.get(turn, 0)} passed, {dropped.get(turn, 0)} dropped" for turn in turns)
+    said = "; ".join(
+        f"{turn}: {', '.join(f'{counts.get(turn, 0)} {name}' for name, counts in batches.items())}" for turn in turns
+    )
     return figure, f"Batches by number of attempts. {said}."
 
 
 @drawn
-def funnel(books: Fates) -> tuple[Any, str] | None:
-    """From the samples asked for to the accepted ones, one bar for what each fate leaves."""
+def funnel(books: Fates, asked: str) -> tuple[Any, str] | None:
+    """From what was asked for to what was accepted, one bar for what each fate leaves; `asked` says of what."""
     if not books["requested"]:
         return None
     figure, axes = new_axes(height=2.6, grid="x")
@@ -101,6 +105,6 @@ def funnel(books: Fates) -> tuple[Any, str] | None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.35 * books["requested"])
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("samples")
+    axes.set_xlabel(asked.removeprefix("the "))
     said = ", ".join(f"{width} {name}{f' ({words})' if words else ''}" for name, width, words in bars)
-    return figure, f"What became of the samples asked for: {said}."
+    return figure, f"What became of {asked}: {said}."

@@ -25,8 +25,10 @@ def batch_rounds(run: RunDir, rounds: Sequence[RoundFiles], limit: int = 12) -> 
         names = {
             item["strategy_id"]: item["strategy_name"] for item in run.rows_so_far(f"iteration_{t}/strategies.jsonl")
         }
-        outcomes = [{**outcome, "strategy_name": names.get(outcome["strategy_id"])} for outcome in outcomes]
-        passed = Counter(outcome["attempts"] for outcome in outcomes if outcome["accepted_batch"])
+        outcomes = [
+            {**outcome, "strategy_name": names.get(outcome["strategy_id"]), "verdict": verdict(outcome)}
+            for outcome in outcomes
+        ]
         fates = Counter(draft["fate"] for draft in files["raw"])
         told = [outcome for outcome in outcomes if outcome["attempts"] > 1] or outcomes
         found.append(
@@ -35,8 +37,8 @@ def batch_rounds(run: RunDir, rounds: Sequence[RoundFiles], limit: int = 12) -> 
                 "closed": files["closed"],
                 "planned": files["planned"],
                 "outcomes": outcomes,
-                "passed": sum(passed.values()),
-                "passed_at": sorted(passed.items()),
+                "verdicts": Counter(outcome["verdict"] for outcome in outcomes),
+                "passed_at": sorted(turns([files])["passed"].items()),
                 "drafts": len(files["raw"]),
                 "unfit": {fate: fates[fate] for fate in ("failed", "duplicate", "contaminated")},
                 "reviews": len(files["reviews"]),
@@ -57,6 +59,11 @@ def _funnel(outcomes: Sequence[Mapping[str, Any]]) -> list[Fates]:
     """What became of the samples asked for in each attempt, all batches together."""
     attempts = zip_longest(*(outcome.get("books", []) for outcome in outcomes))
     return [total(books for books in attempt if books) for attempt in attempts]
+
+
+def attempt_books(rounds: Sequence[RoundFiles]) -> Fates:
+    """The books of all attempts of all batches: what was asked for again counts again."""
+    return total(books for files in rounds for outcome in files["outcomes"] for books in outcome.get("books", []))
 
 
 def _batch(outcome: Mapping[str, Any], files: RoundFiles, train: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,11 +117,23 @@ def scores(rounds: Sequence[RoundFiles]) -> tuple[list[float], list[float]]:
     return accepted, others
 
 
-def turns(rounds: Sequence[RoundFiles]) -> tuple[dict[int, int], dict[int, int]]:
-    """Attempts -> batches that passed, and that never did."""
-    outcomes = [outcome for files in rounds for outcome in files["outcomes"]]
-    passed = Counter(outcome["attempts"] for outcome in outcomes if outcome["accepted_batch"])
-    return dict(passed), dict(Counter(outcome["attempts"] for outcome in outcomes) - passed)
+def verdict(outcome: Mapping[str, Any]) -> str:
+    """Whether a sample of the batch passed quality control ("passed"), or else its best attempt was kept ("best kept").
+
+    A batch that passed may have no sample left, where all repeat those of other batches. Batches of earlier versions
+    have no books of their attempts.
+    """
+    if any(books["accepted"] for books in outcome.get("books", [outcome])):
+        return "passed"
+    return "best kept" if outcome["accepted"] else "dropped"
+
+
+def turns(rounds: Sequence[RoundFiles]) -> dict[str, Counter[int]]:
+    """Of each verdict: attempts -> batches."""
+    found: dict[str, Counter[int]] = {"passed": Counter(), "best kept": Counter(), "dropped": Counter()}
+    for outcome in (outcome for files in rounds for outcome in files["outcomes"]):
+        found[verdict(outcome)][outcome["attempts"]] += 1
+    return found
 
 
 def samples(run: RunDir, config: Mapping[str, Any], rounds: Sequence[RoundFiles], limit: int = 12) -> dict[str, Any]:

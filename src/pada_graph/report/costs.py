@@ -30,19 +30,23 @@ GROUP BY role, item
 def by_stage(run: RunDir, config: Mapping[str, Any], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
     """A line per stage, in the order in which the stages first came; `usd` None is unknown.
 
+    Without a journal that can be read there are only the seconds: `calls` is None.
+
     Args:
         run: the run.
         config: its configuration.
         seconds: of each stage.
     """
     uses = _uses(run, config, lambda role, item: _stage(item))
+    if uses is None:
+        return [{"stage": stage, "seconds": spent, "calls": None} for stage, spent in seconds.items()]
     stages = dict.fromkeys([*seconds, *uses])
     return [{"stage": stage, "seconds": seconds.get(stage), **uses.get(stage, _nothing())} for stage in stages]
 
 
 def by_role(run: RunDir, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What metrics.json holds of a finished run under "teacher": calls, tokens and dollars of each role so far."""
-    return _uses(run, config, lambda role, item: role)
+    return _uses(run, config, lambda role, item: role) or {}
 
 
 def seconds_so_far(run: RunDir) -> dict[str, float]:
@@ -56,11 +60,14 @@ def _stage(item: str) -> str:
     return _STEPS.get(step, "other")
 
 
-def _uses(run: RunDir, config: Mapping[str, Any], key: Callable[[str, str], str]) -> dict[str, dict[str, Any]]:
-    """Calls, tokens and dollars of the finished calls, added up by `key` of role and item."""
+def _uses(run: RunDir, config: Mapping[str, Any], key: Callable[[str, str], str]) -> dict[str, dict[str, Any]] | None:
+    """Calls, tokens and dollars of the finished calls, added up by `key` of role and item; None: nobody knows them."""
+    found = _calls(run)
+    if found is None:
+        return None
     price = _prices(config)
     uses: dict[str, dict[str, Any]] = {}
-    for role, item, calls, sent, received in _calls(run):
+    for role, item, calls, sent, received in found:
         use = uses.setdefault(key(role, item), _nothing())
         known = price.get(role)
         use["calls"] += calls
@@ -74,16 +81,16 @@ def _nothing() -> dict[str, Any]:
     return {"calls": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
 
 
-def _calls(run: RunDir) -> list[tuple[str, str, int, int, int]]:
-    """(role, item, calls, input tokens, output tokens) of finished calls; none while the journal cannot be read."""
+def _calls(run: RunDir) -> list[tuple[str, str, int, int, int]] | None:
+    """(role, item, calls, input tokens, output tokens) of finished calls; None while the journal cannot be read."""
     path = run.path("teacher_calls.sqlite")
     if not path.exists():
-        return []
+        return None
     try:
         with databases.read_only(path) as connection:
             return list(connection.execute(_SUMS))
     except sqlite3.Error:  # a run that goes on may be writing it; `run` and `doctor` judge a damaged one
-        return []
+        return None
 
 
 def _prices(config: Mapping[str, Any]) -> Mapping[str, Price | None]:

@@ -23,12 +23,8 @@ def headline(metrics: Mapping[str, Any]) -> str:
     untuned = metrics["untuned"]["test"]
     sentences = [_choice(entries, best), _claim(metrics, best, test)]
     if test and untuned:
-        sentences.append(f"The untuned model scores {percent(untuned['accuracy'])}.")
-        if untuned["accuracy"] > test["accuracy"]:
-            sentences.append(
-                "That is more than the chosen iteration: fine-tuning cost accuracy, and a gain may be recovery."
-            )
-    return " ".join(sentence for sentence in sentences if sentence)
+        sentences.append(f"The untuned model scores {percent(untuned['accuracy'])}{_from_untuned(metrics)}.")
+    return " ".join(sentences)
 
 
 def _choice(entries: Mapping[int, Any], best: int) -> str:
@@ -56,17 +52,34 @@ def _claim(metrics: Mapping[str, Any], best: int, test: Mapping[str, Any] | None
     compared = metrics["comparison"]
     if best == 0 or not compared:
         return f"{accuracy}."
-    p_value = f"p = {compared['p_value']:.2g}" if compared["p_value"] >= 0.001 else "p < 0.001"
-    grouped = compared.get("group_p_value")  # dependent items: McNemar's test does not count
-    test_name = (
-        f"McNemar {p_value}" if grouped is None else f"sign test of {compared['groups']} groups p = {grouped:.2g}"
-    )
-    detail = (
-        f"95 % interval {points(compared['low'])} to {points(compared['high'])}, {test_name}, "
-        f"{compared['fixed']} fixed, {compared['broken']} broken"
-    )
+    detail = _evidence(compared)
     if compared["verdict"] == "no detectable difference":
         difference = points(compared["difference"])
         return f"{accuracy}: no detectable difference from vanilla fine-tuning ({difference} points; {detail})."
     size = f"{100 * abs(compared['difference']):.1f} points {compared['verdict']}"
     return f"{accuracy}: {size} than vanilla fine-tuning ({detail})."
+
+
+def _from_untuned(metrics: Mapping[str, Any]) -> str:
+    """What may be said of the chosen iteration and the untuned model; nothing in runs that did not compare them."""
+    compared = metrics.get("untuned_comparison")
+    if not compared or compared["verdict"] == "better":
+        return ""
+    gained = metrics["comparison"] and metrics["comparison"]["verdict"] == "better"
+    recovery = "; the gain over vanilla fine-tuning may be recovery" if gained else ""
+    if compared["verdict"] == "worse":
+        return f": fine-tuning cost accuracy ({points(compared['difference'])} points; {_evidence(compared)}){recovery}"
+    return f": no detectable difference from the chosen iteration{recovery}"
+
+
+def _evidence(compared: Mapping[str, Any]) -> str:
+    """Interval, p-value and counts of a paired comparison."""
+    p_value = f"p = {compared['p_value']:.2g}" if compared["p_value"] >= 0.001 else "p < 0.001"
+    grouped = compared.get("group_p_value")  # dependent items: McNemar's test does not count
+    test_name = (
+        f"McNemar {p_value}" if grouped is None else f"sign test of {compared['groups']} groups p = {grouped:.2g}"
+    )
+    return (
+        f"95 % interval {points(compared['low'])} to {points(compared['high'])}, {test_name}, "
+        f"{compared['fixed']} fixed, {compared['broken']} broken"
+    )

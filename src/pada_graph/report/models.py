@@ -28,7 +28,8 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any], rounds: Sequence[Roun
         predictions: list[Prediction] = run.rows_so_far(f"{run.iteration(iteration)}/predictions_{split}.jsonl")
         return score(predictions) if predictions else None
 
-    train = run.artifact("data/train.jsonl")
+    train = len(run.rows_so_far("data/train.jsonl"))
+    trained_on = {t: run.artifact(f"iteration_{t}/train.jsonl") for t in run.iterations()}  # None: no student yet
     return {
         "task": task_name(config["task"]),
         "method": config["method"],
@@ -40,15 +41,15 @@ def metrics_so_far(run: RunDir, config: Mapping[str, Any], rounds: Sequence[Roun
         "iterations": [
             {
                 "iteration": t,
-                "train_rows": train["count"] if train else None,
-                "synthetic_rows": sum(
-                    len(run.rows_so_far(f"iteration_{u}/synthetic_accepted.jsonl")) for u in range(t + 1)
-                ),
+                "train_rows": train,
+                "synthetic_rows": rows["count"] - train,
                 **{split: scored(t, split) for split in SPLITS},
             }
-            for t in run.iterations()
+            for t, rows in trained_on.items()
+            if rows
         ],
         "comparison": None,
+        "untuned_comparison": None,
         "accounting": total(outcome for files in rounds for outcome in files["outcomes"]),
         "teacher": by_role(run, config),
         "seconds": seconds_so_far(run),

@@ -11,7 +11,7 @@ from typing import Any
 from pada_graph.accounting import FATES
 from pada_graph.html import encodable, page_templates, svg
 from pada_graph.report import batch_figures, figures, pattern_figures
-from pada_graph.report.batches import batch_rounds, samples, scores, turns
+from pada_graph.report.batches import attempt_books, batch_rounds, samples, scores, turns
 from pada_graph.report.costs import by_stage
 from pada_graph.report.flips import flips
 from pada_graph.report.headline import headline
@@ -59,6 +59,8 @@ def build_report(run_dir: Path) -> Path:
         bill=total([use.get("usd") for use in metrics["teacher"].values()]),
         stages=by_stage(run, config, metrics["seconds"]),
         models=_models(metrics),
+        comparisons=_comparisons(metrics),
+        judge=config["models"]["judge"]["model"] if config["data"]["match"] == "judge" else None,
         detectable=_detectable(metrics),
         warnings=[*collapsed(run), *cut_off(run, metrics, config)],
         described=described(run, config),
@@ -87,6 +89,12 @@ def _models(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**untuned, "iteration": None, **metrics["untuned"]}, *tuned]
 
 
+def _comparisons(metrics: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(another model, the chosen iteration against it); runs of earlier versions know only iteration 0."""
+    found = (("Iteration 0", metrics["comparison"]), ("Untuned model", metrics.get("untuned_comparison")))
+    return [(name, compared) for name, compared in found if compared]
+
+
 def _detectable(metrics: Mapping[str, Any]) -> tuple[int, float] | None:
     sizes = [entry["test"]["n"] for entry in metrics["iterations"] if entry["test"] and entry["test"]["n"]]
     return (sizes[0], detectable_gain(sizes[0])) if sizes else None
@@ -113,10 +121,13 @@ def _figures(
             {split: [model[split] for model in models] for split in SPLITS},
         ),
         "failures": pattern_figures.failures(bars(patterns) if patterns["lines"] else []),
-        "inertia": pattern_figures.inertia([(f"round {c['iteration']}", c["inertia"], c["k"]) for c in clusterings]),
+        "inertia": pattern_figures.inertia([(c["iteration"], c["inertia"], c["k"]) for c in clusterings]),
         "ratings": batch_figures.ratings(*scores(rounds), config["quality"]["threshold"]),
-        "attempts": batch_figures.attempts(*turns(rounds)),
-        "funnel": batch_figures.funnel(metrics["accounting"]) if metrics["accounting"] else None,
+        "attempts": batch_figures.attempts(turns(rounds)),
+        "funnel": batch_figures.funnel(metrics["accounting"], "the samples asked for")
+        if metrics["accounting"]
+        else None,
+        "drafts": batch_figures.funnel(attempt_books(rounds), "the drafts of all attempts"),
         "loss": figures.loss(loss_curves(run)),
     }
     maps = {

@@ -3,11 +3,27 @@
 Patterns are labelled by their key letters, which the tables explain.
 """
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pada_graph.html.svg import DASHES, INK, LINE, MARKERS, PAPER, SERIES, colour, drawn, legend, new_axes
+
+Group = tuple[int, str]  # colour number and key letter of a cluster
+Place = tuple[float, float]
+_MARK = 30  # area of a failure's mark in square points
+_BESIDE: list[Place] = [
+    (0, 17),
+    (0, -17),
+    (17, 0),
+    (-17, 0),
+    (12, 12),
+    (-12, 12),
+    (-12, -12),
+    (12, -12),
+]  # a letter, in points
+_CLEAR = 12.0  # points between a letter's middle and what it would hide
 
 
 @drawn
@@ -66,31 +82,61 @@ def failure_map(
     if not points:
         return None
     figure, axes = new_axes(height=3.4, grid="both")
-    groups: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    groups: dict[Group, list[Place]] = {}
     for key, number, x, y in points:
         groups.setdefault((number, key), []).append((x, y))
-    for (number, key), places in sorted(groups.items()):
+    for (number, _), places in sorted(groups.items()):
         at = Counter(places)
-        style = {"marker": MARKERS[number % len(MARKERS)], "linewidths": 0.6, "alpha": 0.85}
-        sizes = [30 * count for count in at.values()]
-        axes.scatter(*zip(*at, strict=True), s=sizes, color=colour(number), edgecolors=PAPER, **style)
-        x = sum(x for x, _ in places) / len(places)
-        above = {"xytext": (0, 16), "textcoords": "offset points", "ha": "center", "va": "center"}
-        box = {"facecolor": PAPER, "edgecolor": colour(number), "boxstyle": "round,pad=0.25", "linewidth": 1.2}
-        axes.annotate(key, (x, max(y for _, y in places)), color=INK, fontweight="bold", bbox=box, **above)
+        hollow = number // SERIES % 2 == 1  # colours and markers repeat from the ninth on
+        fill = {"facecolors": PAPER, "edgecolors": colour(number), "linewidths": 1.4}
+        style = fill if hollow else {"color": colour(number), "edgecolors": PAPER, "linewidths": 0.6}
+        sizes = [_MARK * count for count in at.values()]
+        axes.scatter(*zip(*at, strict=True), s=sizes, marker=MARKERS[number % len(MARKERS)], alpha=0.85, **style)
     axes.margins(0.15)
     axes.set_aspect("equal", adjustable="datalim")  # distances mean the same both ways
     axes.tick_params(labelbottom=False, labelleft=False, length=0)
     for axis, label, share in zip((axes.xaxis, axes.yaxis), ("first", "second"), explained, strict=True):
         axis.set_label_text(f"{label} component, {100 * share:.0f} % of variance")
+    for (number, key), (place, offset) in _letter_places(figure, axes, groups).items():
+        away = {"xytext": offset, "textcoords": "offset points", "ha": "center", "va": "center"}
+        box = {"facecolor": PAPER, "edgecolor": colour(number), "boxstyle": "round,pad=0.25", "linewidth": 1.2}
+        axes.annotate(key, place, color=INK, fontweight="bold", bbox=box, **away)
     counts = Counter(key for key, *_ in points)
     said = ", ".join(f"{key} {count}" for key, count in sorted(counts.items()))
     return figure, f"Map of the {len(points)} analysed failures of {name}; failures per pattern: {said}."
 
 
+def _letter_places(figure: Any, axes: Any, groups: Mapping[Group, Sequence[Place]]) -> dict[Group, tuple[Place, Place]]:
+    """Where each cluster's letter hides no mark: beside one of its own marks, above the topmost if that is free.
+
+    Returns:
+        Group -> (mark, offset of the letter from it in points).
+    """
+    figure.draw_without_rendering()  # only now is it known how far apart the marks are on the page
+
+    def on_page(place: Place) -> Place:
+        x, y = axes.transData.transform(place) * 72 / figure.dpi
+        return float(x), float(y)
+
+    marks = Counter(place for places in groups.values() for place in places)
+    taken = [(on_page(place), math.sqrt(_MARK * count) / 2) for place, count in marks.items()]  # middle and radius
+
+    def room(place: Place, offset: Place) -> float:
+        letter = (on_page(place)[0] + offset[0], on_page(place)[1] + offset[1])
+        return min(_CLEAR, *(math.dist(letter, middle) - radius for middle, radius in taken))
+
+    found: dict[Group, tuple[Place, Place]] = {}
+    for group, places in sorted(groups.items()):
+        downwards = sorted(set(places), key=lambda place: -place[1])
+        beside = [(place, offset) for place in downwards for offset in _BESIDE]
+        place, offset = found[group] = max(beside, key=lambda spot: room(*spot))  # the first of the freest
+        taken.append(((on_page(place)[0] + offset[0], on_page(place)[1] + offset[1]), _CLEAR))
+    return found
+
+
 @drawn
-def inertia(curves: Sequence[tuple[str, Sequence[float], int]]) -> tuple[Any, str] | None:
-    """K-means inertia over the number of clusters, with the chosen one ringed.
+def inertia(curves: Sequence[tuple[int, Sequence[float], int]]) -> tuple[Any, str] | None:
+    """K-means inertia over the number of clusters, with the chosen ones ringed and named once each.
 
     Args:
         curves: (round, inertia for k = 1, 2, ..., chosen k).
@@ -99,19 +145,27 @@ def inertia(curves: Sequence[tuple[str, Sequence[float], int]]) -> tuple[Any, st
     if not curves:
         return None
     figure, axes = new_axes(height=3.4)
-    for index, (name, values, chosen) in enumerate(curves):
+    for index, (number, values, chosen) in enumerate(curves):
         style = {"color": colour(index), "linestyle": DASHES[index % len(DASHES)], "linewidth": 1.2}
-        ks = range(1, len(values) + 1)
-        axes.plot(ks, values, marker=MARKERS[index % len(MARKERS)], markersize=3.5, label=name, **style)
+        mark = {"marker": MARKERS[index % len(MARKERS)], "markersize": 3.5}
+        axes.plot(range(1, len(values) + 1), values, label=f"round {number}", **mark, **style)
         if chosen <= len(values):
-            place = (chosen, values[chosen - 1])
-            axes.plot(*place, "o", markersize=12, markerfacecolor="none", markeredgecolor=colour(index))
-            beside = {"xytext": (8, 8 + 3 * index), "textcoords": "offset points"}
-            axes.annotate(f"k = {chosen}", place, color=INK, fontsize=10, **beside)
+            ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": colour(index)}
+            axes.plot(chosen, values[chosen - 1], "o", **ring)
+    ringed = [(chosen, number, values[chosen - 1]) for number, values, chosen in curves if chosen <= len(values)]
+    for turn, k in enumerate(sorted({k for k, *_ in ringed}, reverse=True)):
+        rounds = [str(number) for chosen, number, _ in ringed if chosen == k]
+        place = (k, max(height for chosen, _, height in ringed if chosen == k))
+        # Inertia falls with k: a label that is higher by a line than the next one to the right hides none.
+        beside = {"xytext": (8, 8 + 13 * turn), "textcoords": "offset points"}
+        name = f"k = {k} (round{'s' * (len(rounds) > 1)} {', '.join(rounds)})" if len(curves) > 1 else f"k = {k}"
+        axes.annotate(name, place, color=INK, fontsize=10, **beside)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("number of clusters k")
     axes.set_ylabel("inertia")
     legend(axes)
-    said = [f"{name}: from {values[0]:.1f} at k = 1 to {values[-1]:.1f} at k = {len(values)}, chosen k = {chosen}"
-            for name, values, chosen in curves]  # fmt: skip
+    said = [
+        f"round {number}: from {values[0]:.1f} at k = 1 to {values[-1]:.1f} at k = {len(values)}, chosen k = {chosen}"
+        for number, values, chosen in curves
+    ]
     return figure, f"K-means inertia over the number of clusters. {'; '.join(said)}."

@@ -123,11 +123,11 @@ def _line(track: Track, found: Evolution) -> dict[str, Any]:
                 "analysed": stage["analysed"],
                 "estimated": stage["estimated"],
                 "exact": student["analysed"] == student["failed"],
-                "new": here == first and here - 1 in rounds,
+                "origin": _origin(track, found) if here == first and here - 1 in rounds else "",
             }
         if not student["analysed"]:
             return {"kind": "unknown" if student["failed"] else "none"}
-        return {"kind": "gone" if here == last + 1 else "none"}
+        return {"kind": "end", "end": _end(track, found)} if here == last + 1 else {"kind": "none"}
 
     return {
         "key": letters(track["track"]),
@@ -135,6 +135,18 @@ def _line(track: Track, found: Evolution) -> dict[str, Any]:
         "name": track["stages"][0]["category_name"],
         "cells": [cell(student) for student in found["students"]],
     }
+
+
+def _origin(track: Track, found: Evolution) -> str:
+    """Where a track that begins after the first round comes from."""
+    near = track["before"]
+    return f"split from {letters(near['track'])}" if near and near["similarity"] >= found["threshold"] else "new"
+
+
+def _end(track: Track, found: Evolution) -> str:
+    """What became of a track that ends before the last round."""
+    near = track["after"]
+    return f"merged into {letters(near['track'])}" if near and near["similarity"] >= found["threshold"] else "gone"
 
 
 def _examples(found: Evolution) -> list[dict[str, Any]]:
@@ -149,7 +161,8 @@ def _examples(found: Evolution) -> list[dict[str, Any]]:
             "colour": track["track"],
             "first": track["stages"][0],
             "last": track["stages"][-1] if len(track["stages"]) > 1 else None,
-            "gone": track["stages"][-1]["round"] < newest,
+            "origin": _origin(track, found),
+            "end": _end(track, found) if track["stages"][-1]["round"] < newest else "",
         }
         for track in tracks
     ]
