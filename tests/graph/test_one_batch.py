@@ -42,3 +42,21 @@ def test_an_unknown_batch_is_refused_with_those_there_are(finished):
     plans = jsonl(finished / "iteration_1/plan.jsonl")
     with pytest.raises(InputError, match=f"no batch 'b9'.*{plans[0]['batch_id']}"):
         carried(finished, FakeTeacher(), batch_id="b9")
+
+
+def test_another_wording_for_a_batch_without_a_strategy_is_refused_before_anything_is_asked(finished):
+    plan = next(plan for plan in jsonl(finished / "iteration_1/plan.jsonl") if not plan["strategy_id"])
+    teacher = FakeTeacher()
+    with pytest.raises(InputError, match=f"^batch {plan['batch_id']} follows no strategy"):
+        carried(finished, teacher, batch_id=plan["batch_id"], generation_approach="Only prices.")
+    assert teacher.prompts == []
+
+
+def test_a_machine_that_cannot_check_samples_is_no_fault_of_the_sample(finished, monkeypatch):
+    def no_sandbox(*_):
+        raise InputError("the sandbox does not start here")
+
+    monkeypatch.setattr("pada_graph.methods.base.Generating.row", no_sandbox)
+    plan = jsonl(finished / "iteration_1/plan.jsonl")[0]
+    with pytest.raises(InputError, match="the sandbox does not start here"):
+        carried(finished, FakeTeacher(), batch_id=plan["batch_id"])
