@@ -75,6 +75,7 @@ NOT_RUN = {
     ("docs/first_real_runs.md", "pada-graph run"): "needs an LLM",
     ("docs/first_real_runs.md", "python benchmarks/verify_answers.py"): "needs an LLM and the runs of that page",
     ("docs/notebooks.md", "make notebooks"): "tests/notebooks executes them",
+    ("docs/notebooks.md", "python -m tests.notebooks"): "a server that never ends; tests/notebooks starts it",
     (
         "docs/reproduce.md",
         "pada-graph reproduce",

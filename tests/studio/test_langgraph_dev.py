@@ -39,7 +39,7 @@ def studio(tmp_path_factory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def client(studio) -> Iterator[SyncLangGraphClient]:
+def server(studio) -> Iterator[subprocess.Popen]:
     log = studio / "server.log"
     environment = {**os.environ, "LANGSMITH_TRACING": "false", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
     environment["LANGGRAPH_CLI_NO_ANALYTICS"] = "1"
@@ -49,11 +49,16 @@ def client(studio) -> Iterator[SyncLangGraphClient]:
             cwd=studio, env=environment, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
-        yield get_sync_client(url=_url(log, server))
+        yield server
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def client(studio, server) -> SyncLangGraphClient:
+    return get_sync_client(url=_url(studio / "server.log", server))
 
 
 def _url(log: Path, server: subprocess.Popen) -> str:
@@ -67,9 +72,17 @@ def _url(log: Path, server: subprocess.Popen) -> str:
 
 
 @pytest.fixture(scope="module")
-def demo_run(client, studio) -> dict:
-    """The demo graph's result; its run directory serves the two subgraphs."""
-    return client.runs.wait(None, "demo", input={"run_dir": str(studio / "runs/demo")})
+def demo_run(client, server, studio) -> dict:
+    """The demo graph's result, and what it took; its run directory serves the two subgraphs."""
+    before = cpu_seconds(server.pid)
+    result = client.runs.wait(None, "demo", input={"run_dir": str(studio / "runs/demo")})
+    return {**result, "cpu_seconds": cpu_seconds(server.pid) - before}
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed, and those of its children that have ended, other load aside."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_all_four_graphs_are_offered(client):
@@ -97,6 +110,7 @@ def test_the_drawing_shows_the_subgraphs(client):
 def test_the_demo_graph_runs_offline_to_its_end(demo_run):
     assert demo_run["stop_reason"] == "the only round is done"
     assert demo_run["accounting"][0]["requested"] == 12
+    assert demo_run["cpu_seconds"] < 200  # a minute or two; more where others compute beside it
 
 
 def test_pattern_analysis_runs_by_itself_on_a_run_directory(client, studio, demo_run):
