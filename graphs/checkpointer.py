@@ -6,10 +6,12 @@ from pathlib import Path
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from pada_graph.studio_saver import SecretlessSaver
+
 
 @asynccontextmanager
 async def create() -> AsyncIterator[AsyncSqliteSaver]:
     """Open the saver that `langgraph dev` uses."""
     Path("runs").mkdir(exist_ok=True)
-    async with AsyncSqliteSaver.from_conn_string("runs/studio.sqlite") as saver:
+    async with SecretlessSaver.from_conn_string("runs/studio.sqlite") as saver:
         yield saver

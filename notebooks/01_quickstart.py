@@ -21,15 +21,15 @@
 # again with the judge's feedback. The student is fine-tuned on the old rows and the accepted new ones, and the round
 # begins again.
 #
-# This notebook runs one such round in less than a minute. It can do so because student and teacher are stand-ins:
+# This notebook runs one such round in a minute or two. It can do so because student and teacher are stand-ins:
 #
-# - `builtin:tiny` is a random two-layer model. Trained at a high rate it learns what an answer looks like, and hardly
-#   any arithmetic.
+# - `builtin:tiny` is a random two-layer model. Trained for a minute it begins to learn what an answer looks like, and
+#   no arithmetic.
 # - `builtin:rules` is no LLM: it knows six kinds of word problems and follows rules.
 #
 # **So it shows the machine, and says nothing about the method.** For a real student on the CPU set
-# `student={"model": "builtin:smollm2-135m"}` and leave out the other settings of the student; that run is `make demo`,
-# and takes minutes.
+# `student={"model": "builtin:smollm2-135m"}` and leave out the other settings of the student; that is much as
+# `make demo` does, and takes minutes.
 
 # %%
 import warnings
@@ -61,7 +61,7 @@ settings = {
     "data": {"source": "builtin:demo", "train_size": 36, "validation_size": 40, "test_size": 60},
     "student": {
         "model": "builtin:tiny",
-        "training": {"epochs": 30, "learning_rate": 0.005, "batch_size": 12},
+        "training": {"epochs": 10, "learning_rate": 0.005, "batch_size": 12},
         "inference": {"max_new_tokens": 24},
     },
     "models": {"analyst": rules, "generator": rules, "judge": rules},

@@ -15,8 +15,8 @@
 # # Look into a run: failures, patterns, samples
 #
 # A run directory is all there is: report, comparison and export read it and nothing else, and so can you. This
-# notebook makes a small one offline and then opens its files. To look into a run of your own, set `folder` to it and
-# leave out the cell that makes one.
+# notebook makes a small one offline, in a minute or two, and then opens its files. To look into a finished run of
+# your own, of method `pada`, set `folder` to it and leave out the cell that makes one.
 
 # %%
 import json
@@ -44,6 +44,8 @@ plt.rcParams["figure.dpi"] = 80
 
 # %%
 folder = Path("runs/inspected")
+
+# %%
 rules = {"model": "builtin:rules", "temperature": None}
 config = RunConfig.model_validate(
     {
@@ -52,7 +54,7 @@ config = RunConfig.model_validate(
         "data": {"source": "builtin:demo", "train_size": 36, "validation_size": 40, "test_size": 60},
         "student": {
             "model": "builtin:tiny",
-            "training": {"epochs": 20, "learning_rate": 0.005, "batch_size": 12},
+            "training": {"epochs": 10, "learning_rate": 0.005, "batch_size": 12},
             "inference": {"max_new_tokens": 24},
         },
         "models": {"analyst": rules, "generator": rules, "judge": rules},
@@ -61,10 +63,14 @@ config = RunConfig.model_validate(
     }
 )
 metrics = run(config, folder)
-print(headline(metrics))
 
 
 # %%
+metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+settings = json.loads((folder / "resolved_config.json").read_text(encoding="utf-8"))
+print(headline(metrics))
+
+
 def rows(name: str) -> list[dict]:
     """A JSON Lines file of the run."""
     return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
@@ -136,12 +142,11 @@ plt.show()
 # ## From clusters to patterns and strategies
 
 # %%
-strategies = {row["pattern_id"]: row for row in rows("iteration_1/strategies.jsonl")}
+approaches = {row["pattern_id"]: row["generation_approach"] for row in rows("iteration_1/strategies.jsonl")}
 for pattern in rows("iteration_1/patterns.jsonl"):
-    strategy = strategies[pattern["pattern_id"]]
     print(f"{pattern['pattern_id']} ({pattern['size']} failures): {pattern['category_name']}")
     print("   pattern: ", pattern["error_pattern"])
-    print("   strategy:", strategy["generation_approach"], end="\n\n")
+    print("   strategy:", approaches.get(pattern["pattern_id"], "none"), end="\n\n")
 
 # %% [markdown]
 # ## From round to round
@@ -172,29 +177,26 @@ plt.show()
 
 # %%
 print(identity(metrics["accounting"]))
-for round_ in (1, 2):
-    outcomes = rows(f"iteration_{round_}/batches.jsonl")
+for iteration in metrics["iterations"][1:]:
+    outcomes = rows(f"iteration_{iteration['iteration']}/batches.jsonl")
     fates = {fate: sum(outcome[fate] for outcome in outcomes) for fate in FATES}
-    print(
-        f"round {round_}: {len(outcomes)} batches, attempts {sum(outcome['attempts'] for outcome in outcomes)}, {fates}"
-    )
+    attempts = sum(outcome["attempts"] for outcome in outcomes)
+    print(f"round {iteration['iteration']}: {len(outcomes)} batches, {attempts} attempts, {fates}")
 
 # %%
 train = {row["id"]: row for row in rows("data/train.jsonl")}
-sample = rows("iteration_1/synthetic_accepted.jsonl")[0]
-print("from:   ", train[sample["seed_id"]]["question"])
-print("written:", sample["row"]["question"])
-print("answer: ", sample["row"]["answer"])
-print("by", sample["generator"], "after", sample["attempts"], "attempt(s); strategy", sample["strategy_id"])
-print("review: ", {key: sample["review"][key] for key in ("adherence", "utility", "relevance", "score")})
+for sample in rows("iteration_1/synthetic_accepted.jsonl")[:1]:
+    print("from:   ", train[sample["seed_id"]])
+    print("written:", sample["row"])
+    print("by", sample["generator"], "after", sample["attempts"], "attempt(s); strategy", sample["strategy_id"])
+    print("review: ", {key: sample["review"][key] for key in ("adherence", "utility", "relevance", "score")})
 
 # %% [markdown]
 # What fell short was written again, with the judge's words as feedback:
 
 # %%
-for review in [review for review in rows("iteration_1/reviews.jsonl") if review["score"] < config.quality.threshold][
-    :2
-]:
+threshold = settings["quality"]["threshold"]
+for review in [review for review in rows("iteration_1/reviews.jsonl") if review["score"] < threshold][:2]:
     print(f"{review['sample_id']}, attempt {review['attempt'] + 1}: {review['score']:.1f} of 10: {review['feedback']}")
 
 # %% [markdown]

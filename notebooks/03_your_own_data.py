@@ -15,11 +15,15 @@
 # # Your own data, with Bedrock or any endpoint
 #
 # From a file of your own rows to an adapter that plain PEFT loads. A few hundred rows are a start; here are forty, so
-# that every step shows in a minute.
+# that every step shows in a minute or two.
 #
-# **The outputs kept here were made without an LLM**: a scripted server answered in its place
-# (`tests/notebooks/stand_in.py`), and the student is `builtin:tiny`, a random model. They show the way, and no
-# result. Set `TEACHER_URL` and `TEACHER_NAME`, or take the Bedrock models below, and a real student.
+# **This notebook needs an endpoint**: set `TEACHER_URL` and `TEACHER_NAME`, or take the Bedrock models below, and a
+# real student. Without one a scripted server can answer in an LLM's place, where this notebook asks unless told
+# otherwise. Start it in another terminal, in the folder of the repository: `python -m tests.notebooks.stand_in`.
+# **The outputs kept here were made with it**, and with `builtin:tiny`, a random model, as the student: they show the
+# way, and no result.
+#
+# Everything is written under `runs/own`.
 
 # %%
 import json
@@ -55,7 +59,9 @@ rows = [
     for small, large, factor in kinds
     for amount in range(2, 12)
 ]
-file = Path("rows.jsonl")
+own = Path("runs/own")
+own.mkdir(parents=True, exist_ok=True)
+file = own / "rows.jsonl"
 file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 print(len(rows), "rows, for example", rows[0])
 
@@ -68,11 +74,12 @@ print(len(rows), "rows, for example", rows[0])
 # - **Bedrock**, as in the paper: leave `models` out of the configuration, set `AWS_REGION` and credentials
 #   (`docs/bedrock.md`).
 # - **Any OpenAI-compatible endpoint**: OpenAI, vLLM, llama.cpp, Ollama (`docs/local_llm.md`). The key stands in
-#   `OPENAI_API_KEY`; it is never written to the run directory.
+#   `OPENAI_API_KEY`, and is never written to the run directory; a server of your own asks for none.
 
 # %%
 url = os.environ.get("TEACHER_URL", "http://127.0.0.1:8091/v1")
-name = os.environ.get("TEACHER_NAME", "NAME")
+name = os.environ.get("TEACHER_NAME", "stand-in")
+os.environ.setdefault("OPENAI_API_KEY", "none")  # OpenAI's client insists on one
 teacher = {"model": f"openai:{name}", "base_url": url, "temperature": 0, "max_tokens": 1500}
 
 # %% [markdown]
@@ -120,11 +127,11 @@ print_plan(console, config, make_plan(config))
 # Interrupt the cell and run it again: it goes on, and no answered call is made twice.
 
 # %%
-metrics = run(config, "runs/own")
+metrics = run(config, own / "run")
 print(headline(metrics))
 
 # %%
-for line in Path("runs/own/iteration_1/synthetic_accepted.jsonl").read_text().splitlines()[:3]:
+for line in (own / "run/iteration_1/synthetic_accepted.jsonl").read_text().splitlines()[:3]:
     sample = json.loads(line)
     print(sample["row"]["prompt"], "->", sample["row"]["answer"], f"(rated {sample['review']['score']:.1f} of 10)")
 
@@ -135,13 +142,15 @@ for line in Path("runs/own/iteration_1/synthetic_accepted.jsonl").read_text().sp
 # whole model too. Without `iteration` it takes the one that was chosen on validation. The adapter is plain PEFT:
 
 # %%
-exported = export_run("runs/own", "exported", iteration=1, merged=False)
-print(sorted(path.relative_to("exported").as_posix() for path in Path("exported").rglob("*") if path.is_file()))
+exported = own / "exported"
+if not exported.exists():  # nothing of yours is overwritten
+    export_run(own / "run", exported, iteration=1, merged=False)
+print(sorted(path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()))
 
 # %%
 from peft import PeftConfig
 
-adapter = PeftConfig.from_pretrained("exported/adapter")
+adapter = PeftConfig.from_pretrained(exported / "adapter")
 print(adapter.peft_type.value, "of rank", adapter.r)
 
 # %% [markdown]

@@ -94,14 +94,14 @@ class _Server(ThreadingHTTPServer):
 class FakeProvider:
     """Use as a context manager; `script` decides every answer, and `requests` and `counts` tell what was asked."""
 
-    def __init__(self, script: Script):
+    def __init__(self, script: Script, port: int = 0):
         self.script = script
         self.requests: list[Request] = []
         self.counts: Counter[str] = Counter()
         self.peak = 0  # most requests in flight at once
         self._flying = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", port), self._handler())
 
     def __enter__(self) -> "FakeProvider":
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

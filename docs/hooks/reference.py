@@ -91,4 +91,6 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    """A text in one cell; in code a stroke divides no cells, and a backslash before it would be shown."""
+    escaped = re.sub(r"(`[^`]*`)|\|", lambda match: match[1] or r"\|", text)
+    return " ".join(escaped.split())

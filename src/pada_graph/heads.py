@@ -34,14 +34,15 @@ def read_heads(root: Path) -> Heads:
     Raises:
         InputError: the file is damaged.
     """
+    path = RunDir(root).path(HEADS)
     try:
-        text = RunDir(root).path(HEADS).read_text(encoding="utf-8").strip("\0")
+        text = path.read_text(encoding="utf-8").strip("\0")
         heads: Heads = json.loads(text) if text else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{root / HEADS}: damaged ({error}), so that nobody can tell whether the journal or the graph state lost "
+            f"{path}: damaged ({error}), so that nobody can tell whether the journal or the graph state lost "
             "something. Restore it, or delete it and run the same command again."
         ) from error
     return heads

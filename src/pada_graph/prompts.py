@@ -29,6 +29,11 @@ def shipped(name: str) -> str:
     return (PROMPTS / f"{name}.txt").read_text(encoding="utf-8")
 
 
+def is_shipped(name: str, text: str) -> bool:
+    """Whether a text is that of prompts/NAME.txt, blanks at the ends aside."""
+    return text.strip() == shipped(name).strip()
+
+
 def render(name: str, own: str | None = None, /, **values: Any) -> str:
     """Fill in prompts/NAME.txt, or the text that takes its place.
 
@@ -51,7 +56,7 @@ def changed(own: Mapping[Name, str]) -> dict[Name, str]:
     Raises:
         ValueError: one is no template, or has not the variables of the shipped one; names prompt and line.
     """
-    found = {name: text for name, text in own.items() if text.strip() != shipped(name).strip()}
+    found = {name: text for name, text in own.items() if not is_shipped(name, text)}
     for name, text in found.items():
         _check(name, text)
     return found

@@ -73,12 +73,11 @@ class RunDir:
         Raises:
             InputError: missing or damaged.
         """
+        path = self.path(name)
         try:
-            return json.loads(self.path(name).read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self.path(name)}: missing or damaged ({error}); is {self.root} a run directory?"
-            ) from error
+            raise InputError(f"{path}: missing or damaged ({error}); is {self.root} a run directory?") from error
 
     def write_jsonl(self, name: str, rows: Iterable[Any]) -> Artifact:
         """Write rows, one a line, and return the file's count and sha256."""
@@ -98,12 +97,13 @@ class RunDir:
         Raises:
             InputError: missing or damaged.
         """
+        path = self.path(name)
         try:
-            with self.path(name).open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8") as file:
                 return [json.loads(line) for line in file]
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{self.path(name)}: missing or damaged ({error}). Restore it, or start again in another --run-dir."
+                f"{path}: missing or damaged ({error}). Restore it, or start again in another --run-dir."
             ) from error
 
     def rows_so_far(self, name: str) -> list[Any]:

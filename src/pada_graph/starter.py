@@ -29,16 +29,22 @@ def write_starter(directory: Path) -> list[Path]:
         InputError: the folder already holds something.
     """
     try:
-        if directory.exists() and any(directory.iterdir()):
-            raise InputError(f"{directory}: is not empty. Name a new folder, so that nothing of yours is overwritten.")
-        (directory / "data").mkdir(parents=True)
-        shutil.copyfile(FILES / "pada.yaml", directory / "pada.yaml")
-        written = [directory / "pada.yaml"]
-        for split, questions in SPLITS.items():
-            path = directory / "data" / f"{split}.jsonl"
-            rows = [{"prompt": question, "answer": answer} for question, answer in questions]
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-            written.append(path)
+        taken = directory.exists() and any(directory.iterdir())
+        written = [] if taken else _write(directory)
     except (OSError, ValueError) as error:  # ValueError: a null byte
         raise InputError(f"{str(directory)!r}: cannot be made ({error}). Name another folder.") from error
+    if taken:
+        raise InputError(f"{directory}: is not empty. Name a new folder, so that nothing of yours is overwritten.")
+    return written
+
+
+def _write(directory: Path) -> list[Path]:
+    (directory / "data").mkdir(parents=True)
+    shutil.copyfile(FILES / "pada.yaml", directory / "pada.yaml")
+    written = [directory / "pada.yaml"]
+    for split, questions in SPLITS.items():
+        path = directory / "data" / f"{split}.jsonl"
+        rows = [{"prompt": question, "answer": answer} for question, answer in questions]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        written.append(path)
     return written

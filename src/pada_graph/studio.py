@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import Field, model_validator
 
 from pada_graph.config import PromptName, RunConfig
-from pada_graph.prompts import shipped
+from pada_graph.prompts import is_shipped, shipped
 
 _ANALYSIS = "pattern_analysis"
 _BATCHES = ("synthesize_batches", "synthesize_batch")
@@ -43,6 +43,11 @@ class StudioConfig(RunConfig):
     @classmethod
     def _gather(cls, raw: dict[str, Any]) -> dict[str, Any]:
         fields = {f"{name}_prompt": name for name in get_args(PromptName)}
-        own = {fields[key]: value for key, value in raw.items() if key in fields}
         rest = {key: value for key, value in raw.items() if key not in fields}
-        return {**rest, "prompts": {**rest.get("prompts", {}), **own}} if own else rest
+        given = rest.get("prompts") or {}
+        texts = {fields[key]: text for key, text in raw.items() if key in fields}
+        own = {name: text for name, text in texts.items() if not is_shipped(name, str(text))}
+        for name in own.keys() & given.keys():
+            if not is_shipped(name, given[name]) and given[name] != own[name]:
+                raise ValueError(f"prompts.{name} and {name}_prompt are two different texts. Leave one of them out.")
+        return {**rest, "prompts": {**given, **own}} if own else rest

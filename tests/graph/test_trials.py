@@ -124,3 +124,21 @@ def test_the_run_itself_takes_no_edited_prompts(finished):
     graph.update_state(thread, {"run_dir": str(finished), "iteration": 1}, as_node="pattern_analysis")
     with pytest.raises(InputError, match=r"other prompts \(quality_control\).*synthesize_batch try them on this run"):
         graph.invoke(None, thread, context=edited("quality_control"))
+
+
+def test_another_wording_for_a_batch_without_a_strategy_is_refused_before_anything_is_asked(finished):
+    plan = next(plan for plan in jsonl(finished / "iteration_1/plan.jsonl") if not plan["strategy_id"])
+    teacher = FakeTeacher()
+    with pytest.raises(InputError, match=f"^batch {plan['batch_id']} follows no strategy"):
+        carried(finished, teacher, batch_id=plan["batch_id"], generation_approach="Only prices.")
+    assert teacher.prompts == []
+
+
+def test_a_machine_that_cannot_check_samples_is_no_fault_of_the_sample(finished, monkeypatch):
+    def no_sandbox(*_):
+        raise InputError("the sandbox does not start here")
+
+    monkeypatch.setattr("pada_graph.methods.base.Generating.row", no_sandbox)
+    plan = jsonl(finished / "iteration_1/plan.jsonl")[0]
+    with pytest.raises(InputError, match="the sandbox does not start here"):
+        carried(finished, FakeTeacher(), batch_id=plan["batch_id"])

@@ -75,6 +75,7 @@ NOT_RUN = {
     ("docs/first_real_runs.md", "pada-graph run"): "needs an LLM",
     ("docs/first_real_runs.md", "python benchmarks/verify_answers.py"): "needs an LLM and the runs of that page",
     ("docs/notebooks.md", "make notebooks"): "tests/notebooks executes them",
+    ("docs/notebooks.md", "python -m tests.notebooks"): "a server that never ends; tests/notebooks starts it",
     (
         "docs/reproduce.md",
         "pada-graph reproduce",
@@ -84,7 +85,7 @@ NOT_RUN = {
     ("docs/scale.md", "# In job.json"): "needs SageMaker",
     ("docs/scale.md", "pip install 'pada-graph[ray]'"): "needs a cluster; test_ray.py does it on this machine",
     ("docs/scale.md", "srun"): "needs Slurm and four GPUs",
-    ("docs/studio.md", "from langgraph_sdk"): "needs a server; tests/studio does the same",
+    ("docs/studio.md", "from langgraph_sdk"): "needs a server; tests/studio runs it on one",
     ("docs/studio.md", "pip install"): "a server that never ends; tests/studio starts it",
     ("docs/tutorial.md", "git clone"): "the demo takes nine minutes",
     ("docs/walkthrough.md", "git clone"): "installs everything anew",

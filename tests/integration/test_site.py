@@ -1,5 +1,6 @@
 """The documentation site: built without a warning and without network, asks no other host, and no link is dead."""
 
+import ast
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tests.browser.looks import find_chromium, launched
 
 pytest.importorskip("mkdocs")
 pytestmark = pytest.mark.slow
@@ -109,3 +112,34 @@ def test_the_reference_is_written_from_the_code(built):
     assert "prompt_sha256" in text["run_directory"] and "keeps no checkpoints" not in text["run_directory"]
     assert 'id="pada_graph.runner.run"' in text["api"]
     assert not any("<!-- generated" in page for page in text.values())
+
+
+def test_types_are_shown_without_backslashes(built):
+    for name in ("config", "run_directory"):
+        text = (built[0] / f"{name}.html").read_text()
+        assert " | null</code>" in text or " | None</code>" in text
+        assert re.findall(r"<code>[^<]*\\\|[^<]*</code>", text) == []
+
+
+def test_every_name_that_a_notebook_imports_is_on_the_page_of_the_python_interface(built):
+    ids = set(re.findall(r'id="pada_graph\.([\w.]+)"', (built[0] / "api.html").read_text()))
+    known = {name.rpartition(".")[2] for name in ids}
+    nodes = [node for path in ROOT.glob("notebooks/*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    imported = {
+        alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pada_graph"
+        for alias in node.names
+    }
+    assert len(imported) > 15 and imported - known == set()
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium was found")
+@pytest.mark.parametrize("name", ["config", "reliability", "troubleshooting", "run_directory", "usage"])
+def test_no_table_is_cut_off_on_a_desk(built, name):
+    with launched(find_chromium()) as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto((built[0] / f"{name}.html").as_uri())
+        hidden = "all => all.map(table => table.scrollWidth - table.clientWidth)"
+        found = page.eval_on_selector_all(".md-typeset__scrollwrap", hidden)
+    assert found and max(found) == 0

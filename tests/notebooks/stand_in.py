@@ -1,19 +1,26 @@
-"""The endpoint behind notebook 03 in tests: a scripted server, no LLM. It answers every prompt about unit changes."""
+"""The endpoint behind notebook 03 in tests: a scripted server, no LLM. It answers every prompt about unit changes.
+
+For a reader without an endpoint: `python -m tests.notebooks.stand_in [PORT]`.
+"""
 
 import json
 import re
+import sys
+import threading
+from contextlib import suppress
 from itertools import count
 
 from tests.fake_provider import FakeProvider, Request
 from tests.fakes import json_blocks
 
 KINDS = [("minutes", "hours", 60), ("days", "weeks", 7), ("pieces", "dozens", 12), ("centimetres", "metres", 100)]
+PORT = 8091  # where the notebook asks
 _fresh = count(21)  # amounts that no row of the notebook has
 
 
-def stand_in() -> FakeProvider:
-    """The server, to be used as a context manager."""
-    return FakeProvider(_answer)
+def stand_in(port: int = 0) -> FakeProvider:
+    """The server, to be used as a context manager; port 0: any that is free."""
+    return FakeProvider(_answer, port)
 
 
 def _answer(request: Request) -> str:
@@ -54,3 +61,9 @@ def _row(example: dict[str, str]) -> dict[str, str]:
     amount = next(_fresh)
     asked = re.sub(r"\s+", " ", f"Somebody counts {amount} {large} in all. Give the same in {small}.")
     return {"prompt": asked, "answer": str(amount * factor)}
+
+
+if __name__ == "__main__":
+    with stand_in(int(sys.argv[1]) if len(sys.argv) > 1 else PORT) as server, suppress(KeyboardInterrupt):
+        print(f"Answering at {server.url}/v1. Ctrl-C ends it.", flush=True)
+        threading.Event().wait()

@@ -2,14 +2,25 @@
 
 import json
 import re
+import resource
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+from pada_graph import run
+from pada_graph.compare import compare_runs
+from tests.fake_provider import FakeProvider
+from tests.fakes import write_sums
 from tests.notebooks.execute import SCRIPTS, execute, read_script
+from tests.paid_runs import answering, paid_config, paid_services
 
+ROOT = Path(__file__).parents[2]
+CPU_SECONDS = 300  # of one notebook; measured beside other load: 73 to 137
 NAMES = [script.stem for script in SCRIPTS]
 # Absolute paths, addresses of objects, keys as providers make them.
 UNFIT = re.compile(r"(?<![\w.:/])/\w[\w.-]*/\w|[A-Z]:\\|\bat 0x[0-9a-f]+|\bsk-\w{8}|\bAKIA\w")
@@ -59,12 +70,41 @@ def test_what_a_notebook_keeps_is_fit_to_be_read(name):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_works(name, tmp_path):
+    before = children_seconds()
     text = said(execute(script(name), tmp_path))
     assert all(requested == sum(rest) for requested, *rest in fates(text))
+    assert children_seconds() - before < CPU_SECONDS
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     CHECKS[name](text, tmp_path)
+
+
+def children_seconds() -> float:
+    """CPU seconds of the processes that have ended, with theirs: the load of the machine hardly counts."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_a_run_of_ones_own_is_looked_into_without_the_cell_that_makes_one(tmp_path):
+    with FakeProvider(answering()) as provider:
+        root = tmp_path / "runs/inspected"
+        config = paid_config(provider, write_sums(tmp_path / "sums"), iterations=1)
+        run(config, root, services=paid_services(config, root))
+    text = said(execute(script("02_inspect_a_run"), tmp_path, without="metrics = run(config, folder)"))
+    check_inspection(text, tmp_path)
+    assert "round 1: " in text and "round 2: " not in text
+
+
+def test_the_stand_in_answers_as_a_command():
+    command = [sys.executable, "-m", "tests.notebooks.stand_in", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        url = re.findall(r"http://\S+/v1", server.stdout.readline())[0]
+        asked = {"model": "stand-in", "messages": [{"role": "user", "content": 'Based on [\n[{"category_name": "x"}]'}]}
+        with urllib.request.urlopen(f"{url}/chat/completions", json.dumps(asked).encode()) as reply:
+            assert "category_name" in json.load(reply)["choices"][0]["message"]["content"]
+        server.terminate()
 
 
 def check_quickstart(text: str, folder: Path) -> None:
@@ -94,7 +134,8 @@ def check_inspection(text: str, folder: Path) -> None:
     teacher = {role: (str(use["calls"]), str(use["input_tokens"])) for role, use in metrics["teacher"].items()}
     assert {role: tuple(rest) for role, *rest in journal} == teacher
     wrong = metrics["iterations"][0]["validation"]["n"] - metrics["iterations"][0]["validation"]["correct"]
-    assert f"{wrong} of 40 validation answers of iteration 0 are wrong; {wrong} were analysed." in text
+    count = metrics["iterations"][0]["validation"]["n"]
+    assert f"{wrong} of {count} validation answers of iteration 0 are wrong; {wrong} were analysed." in text
     named = [line for line in text.splitlines() if re.match(r"t1-p\d+ \(\d+ failures\)", line)]
     assert sum(int(re.findall(r"\((\d+)", line)[0]) for line in named) == wrong
     assert (folder / "runs/inspected/report.html").exists()
@@ -105,8 +146,9 @@ def check_own_data(text: str, folder: Path) -> None:
     samples = re.findall(r"^Somebody counts (\d+) (\w+) .* -> (\d+) \(rated 8.3 of 10\)$", text, flags=re.MULTILINE)
     factors = {"hours": 60, "weeks": 7, "dozens": 12, "metres": 100}
     assert samples and all(int(amount) * factors[unit] == int(answer) for amount, unit, answer in samples)
-    assert (folder / "exported/dataset").is_dir()
-    assert "sk-" not in (folder / "runs/own/resolved_config.json").read_text()
+    assert (folder / "runs/own/exported/dataset").is_dir()
+    assert "sk-" not in (folder / "runs/own/run/resolved_config.json").read_text()
+    assert "LORA of rank 32" in said(execute(script("03_your_own_data"), folder)), "it cannot be run again"
 
 
 def check_ablations(text: str, folder: Path) -> None:
@@ -114,8 +156,17 @@ def check_ablations(text: str, folder: Path) -> None:
     assert found["iterations"][1]["synthetic_rows"] == 18
     assert not (folder / "runs/without_patterns/iteration_1/analyses.jsonl").exists()
     assert text.count("36 + 18 rows") == 3  # the same budget
+    comparison = compare_runs([folder / "runs" / name for name in ("repeated", "pada", "without_patterns")])
+    for kind in ("iteration 0", "baseline"):
+        found = [difference for difference in comparison["differences"] if difference["against"] == kind]
+        raw, adjusted = ([round(difference[p], 3) for difference in found] for p in ("p_value", "holm"))
+        assert f"against {kind}: {raw} -> {adjusted}" in text
     assert "[0.01, 0.02, 0.04] -> [0.03, 0.04, 0.04]" in text
-    assert (folder / "comparison.html").exists()
+    trained = [
+        json.loads((folder / f"runs/{name}/inherited.json").read_text()) for name in ("pada", "without_patterns")
+    ]
+    assert all("iteration_0/adapter/adapter_model.safetensors" in given["files"] for given in trained)
+    assert (folder / "runs/comparison.html").exists()
 
 
 CHECKS = {

@@ -1,12 +1,16 @@
 """What the docs say about the code is so: functions, files of a run, events, metrics, links between pages."""
 
 import ast
+import json
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from pada_graph.config import Model, RunConfig
 from tests.doc_blocks import PAGES, ROOT, SHELL, blocks, fault, fenced, inline_commands
 
 SOURCE = ROOT / "src/pada_graph"
@@ -56,6 +60,23 @@ def test_every_event_is_on_its_page_with_its_keys():
     assert len(events) > 12 and told.keys() == events.keys() | {"session"}
     missing = {name: keys - told[name] - {"iteration"} for name, keys in events.items()}
     assert {name: keys for name, keys in missing.items() if keys} == {}
+
+
+def defaults(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of a configuration with its default; a role's model is one key, whose default is words."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Model:
+            yield from defaults(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "" if kind is Model else json.dumps(field.default).strip('"')
+
+
+def test_the_table_of_keys_has_every_key_of_a_configuration_with_its_default():
+    section = page("usage.md").partition("## Every key")[2].partition("A role under `models`")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \|", section, flags=re.MULTILINE)
+    told = {key: "" if key.startswith("models.") else default.strip("`") for key, default in rows}
+    assert told == dict(defaults(RunConfig))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -17,7 +17,7 @@ LAYERS = [
     {"services"},
     {"nodes", "routing"},
     {"graph"},
-    {"consistency", "runner"},
+    {"consistency", "runner", "studio_saver"},
     {"live", "summary", "tracking", "compare", "plan", "doctor", "preview", "reproduce", "export"},
     {"cli"},
     {"__main__"},

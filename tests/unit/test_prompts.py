@@ -114,6 +114,15 @@ def test_what_is_edited_in_studio_becomes_a_prompt_of_ones_own_and_nothing_else(
     assert RunConfig.model_validate(edited.model_dump()).prompts == edited.prompts
 
 
+def test_a_prompt_by_its_name_in_studio_is_kept_beside_fields_at_their_defaults_and_two_texts_are_refused():
+    defaults = {f"{name}_prompt": shipped(name) for name in NAMES}
+    given = {"prompts": {"pattern_categorization": OWN}}
+    assert StudioConfig.model_validate({**given, **defaults}).prompts == given["prompts"]
+    assert StudioConfig.model_validate({**given, "pattern_categorization_prompt": OWN}).prompts == given["prompts"]
+    with pytest.raises(ValueError, match=r"prompts\.pattern_categorization and pattern_categorization_prompt"):
+        StudioConfig.model_validate({**given, "pattern_categorization_prompt": OWN + "Be brief."})
+
+
 def test_prompts_edited_for_a_run_that_has_others_are_not_passed_over(tmp_path):
     _same_prompts(own(OWN), RunConfig(), tmp_path)
     _same_prompts(own(OWN), own(OWN), tmp_path)

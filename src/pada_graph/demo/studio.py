@@ -1,4 +1,4 @@
-"""The configuration of Studio's demo graph: seconds instead of minutes, because the student is tiny and random."""
+"""The configuration of Studio's demo graph: a minute or two instead of ten, because the student is tiny and random."""
 
 from pada_graph.config import (
     Data,

@@ -77,7 +77,8 @@ def open_batch(state: BatchName, run: Run) -> BatchInput:
     """Find a batch of the run by its name, and give it ids of its own: the run's files stay as they are.
 
     Raises:
-        InputError: no round of the run has planned such a batch; names those that were.
+        InputError: no round of the run has planned such a batch; names those that were. Or it follows no strategy
+            that could be worded otherwise.
     """
     plans: dict[str, BatchPlan] = {
         plan["batch_id"]: plan
@@ -91,7 +92,12 @@ def open_batch(state: BatchName, run: Run) -> BatchInput:
     plan = plans[state["batch_id"]]
     strategies = run.dir.rows_so_far(f"{run.dir.iteration(plan['iteration'])}/strategies.jsonl")
     strategy = next((s for s in strategies if s["strategy_id"] == plan["strategy_id"]), None)
-    if strategy and (approach := state.get("generation_approach", "").strip()):
+    if approach := (state.get("generation_approach") or "").strip():
+        if strategy is None:
+            raise InputError(
+                f"batch {plan['batch_id']} follows no strategy: leave generation_approach empty, or name a batch of "
+                "the pattern branch."
+            )
         strategy = {**strategy, "generation_approach": approach}
     slots: list[Slot] = [{**slot, "sample_id": f"studio-{slot['sample_id']}"} for slot in plan["slots"]]
     return {
@@ -187,6 +193,8 @@ def _written(
         return draft
     try:
         row = method.row(run, _fields(answer.found[id_], method.id_field), seed["row"])
+    except InputError:  # of this machine, not of the sample: HumanEval needs a sandbox
+        raise
     except ValueError as error:
         return {**draft, "fault": str(error)}
     return {**draft, "row": {**row, "id": slot["sample_id"]}, "fate": "ok"}

@@ -103,8 +103,8 @@ def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
 
 
 def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
-    """The context's configuration with the input's scalars put in."""
-    given = {key: state[key] for key in PadaInput.__annotations__ if state.get(key) is not None}
+    """The context's configuration with the input's scalars put in. What a form sends empty was not filled in."""
+    given = {key: state[key] for key in PadaInput.__annotations__ if state.get(key) not in (None, "")}
     raw = {**context.model_dump(), "data": context.data.model_dump(exclude_unset=True)}  # the rest is filled in anew
     if "task" in given:
         raw["task_sha256"] = None  # the context's file is another one

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from pada_graph.clustering import centroids, cluster, plane
+from pada_graph.errors import InputError
 from pada_graph.nodes.guard import gives_away
 from pada_graph.nodes.run import Run
 from pada_graph.state import (
@@ -56,8 +57,16 @@ def select_errors(state: AnalysisInput, run: Run) -> AnalysisUpdate:
     """Subsample the validation errors of the newest model before analysing them (A.5; 50 in section 3.2).
 
     A method without pattern analysis has no patterns, or brings its own.
+
+    Raises:
+        InputError: the run has no such round.
     """
     iteration = state["iteration"]
+    rounds = max(run.dir.iterations(), default=0) + 1
+    if not 1 <= iteration <= rounds:
+        raise InputError(
+            f"round {iteration}: this run has rounds 1 to {rounds}; round t reads the answers of iteration t-1."
+        )
     if not (run.method.pattern_analysis and run.config.patterns.enabled):
         return {"failure_batches": [], "patterns": run.method.patterns(run, iteration)}
     name = f"{run.dir.iteration(iteration - 1)}/predictions_validation.jsonl"
