@@ -1,6 +1,6 @@
 """Names that users write in a config, as folders and files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
@@ -8,21 +8,13 @@ JSON_LINES = (".jsonl", ".jsonl.gz")
 
 
 def named_folder(name: str) -> Path | None:
-    """The folder of that name; None if there is none, or it cannot be a name: too long, a null byte, ~nobody."""
-    try:
-        folder = Path(name).expanduser()
-        return folder if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):
-        return None
+    """The folder of that name; None if there is none, or it cannot be a name."""
+    return _named(name, Path.is_dir)
 
 
 def named_file(name: str) -> Path | None:
     """The file of that name; None if there is none, or it cannot be a name."""
-    try:
-        file = Path(name).expanduser()
-        return file if file.is_file() else None
-    except (OSError, RuntimeError, ValueError):
-        return None
+    return _named(name, Path.is_file)
 
 
 def json_lines(name: str) -> Path | None:
@@ -46,3 +38,11 @@ def own_files(source: str) -> Mapping[str, Path]:
     folder = named_folder(source)
     found = {split: files[0] for split in SPLITS if folder and (files := split_files(folder, split))}
     return found if len(found) == len(SPLITS) else {}
+
+
+def _named(name: str, is_there: Callable[[Path], bool]) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path if is_there(path) else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such home, a null character
+        return None
