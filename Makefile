@@ -21,8 +21,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/pada-graph run examples/demo.yaml --run-dir runs/demo
 
+# Two files at a time: most tests wait for a process of their own.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 # Each row and column of both tables with a student that knows nothing: shows the machine, not the methods.
 .PHONY: reproduce-smoke
