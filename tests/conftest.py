@@ -1,6 +1,7 @@
 """Settings every test shares: no network for models, strict checkpoints; what tests of teacher calls use."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has its core
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays in one worker, for its fixtures' sake, and Ray's files in the same one: they would meet."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if "/test_ray" in nodeid else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture

@@ -1,0 +1,179 @@
+"""How the benchmarks measure: ours and the peer in turn, medians, one table, one JSON file a script.
+
+A figure is a rate (more is better) or a cost (less is better); `ratio` is ours over the peer's, and `share_of_floor`
+how much of the floor's speed ours reaches, 1 being all of it.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PEERS = ROOT / "build" / "peers"
+PAIRS = 5  # the least that a median is taken of
+WIDTH = 150  # characters of the table where no terminal says otherwise
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question and its answer. `met` is None where a machine cannot tell, with the reason as `goal`."""
+
+    name: str
+    unit: str
+    ours: float | None
+    peer: float | None = None
+    peer_name: str = ""
+    ratio: float | None = None
+    floor: float | None = None
+    share_of_floor: float | None = None
+    goal: str = ""
+    met: bool | None = None
+
+
+def compared(
+    name: str,
+    unit: str,
+    ours: float,
+    *,
+    peer: float | None = None,
+    peer_name: str = "",
+    floor: float | None = None,
+    more_is_better: bool = True,
+    goal: str = "",
+    met: bool | None = None,
+) -> Row:
+    """A row with its ratio and share of the floor worked out."""
+    share = None if floor is None else (ours / floor if more_is_better else floor / ours)
+    ratio = None if peer is None else ours / peer
+    return Row(name, unit, ours, peer, peer_name, ratio, floor, share, goal, met)
+
+
+def in_turn(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, list[float]]:
+    """Run each side once, then each again, `times` times, so that all meet the machine in the same moods."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(times):
+        for name, measure in sides.items():
+            found[name].append(measure())
+    return found
+
+
+def medians(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, float]:
+    """`in_turn`, a median a side."""
+    return {name: median(values) for name, values in in_turn(sides, times).items()}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes by the clock."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a finished process took."""
+
+    wall: float  # seconds
+    cpu: float  # seconds, its own and its children's
+    memory: float  # MB at its peak, of its largest process
+    output: str
+
+
+def process(command: list[str | Path], env: Mapping[str, str] | None = None, timeout: float = 1800) -> Process:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it printed.
+    """
+    log = subprocess.PIPE
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        [str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+    )
+    assert child.stdout is not None
+    output = child.stdout.read().decode(errors="replace")
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{shlex.join(map(str, command))} ended with {child.returncode}:\n{output[-3000:]}")
+    return Process(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+
+
+def peer_python(name: str, *packages: str) -> Path:
+    """The Python of a peer's own virtual environment in build/peers, made if it is not there."""
+    folder = PEERS / name
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for package in packages:  # one by one: torch's version is fixed before anything asks for another
+            subprocess.run([*pip, package], check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def machine() -> dict[str, object]:
+    """What this was measured on."""
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": round(memory / 2**30), "system": platform.system()}
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Installed versions of packages in this environment, Python's first."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def save(script: str, rows: list[Row], packages: dict[str, str]) -> None:
+    """Write benchmarks/results/<script>.json and print the rows."""
+    RESULTS.mkdir(exist_ok=True)
+    command = f"python -m benchmarks.{script} {shlex.join(sys.argv[1:])}".strip()
+    content = {"machine": machine(), "versions": packages, "command": command, "rows": [asdict(row) for row in rows]}
+    (RESULTS / f"{script}.json").write_text(json.dumps(content, indent=1) + "\n")
+    show(rows)
+
+
+def show(rows: list[Row]) -> None:
+    """Print a table."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    table = Table()
+    for heading in ("name", "unit", "ours", "peer", "", "ratio", "floor", "of floor", "goal", "met"):
+        table.add_column(heading, justify="right" if heading in ("ours", "ratio", "floor", "of floor") else "left")
+    for row in rows:
+        numbers = [_number(value) for value in (row.ours, row.peer, row.ratio, row.floor)]
+        share = "" if row.share_of_floor is None else f"{row.share_of_floor:.0%}"
+        met = {True: "yes", False: "no", None: ""}[row.met]
+        table.add_row(
+            row.name, row.unit, numbers[0], numbers[1], row.peer_name, numbers[2], numbers[3], share, row.goal, met
+        )
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
