@@ -149,15 +149,11 @@ def main() -> None:
         met = ratio >= GOALS[name] and (name != "arc_challenge" or share >= 0.75)
         goal = f">= {GOALS[name]} x" + (", >= 75 % of floor" if name == "arc_challenge" else "")
         unit = f"rows/s, {DTYPE}"
-        peer_name = f"lm-eval, batch {best}"
-        rows += [
-            compared(name, unit, speed["ours"], peer=speed["lm-eval"], peer_name=peer_name, floor=floor, goal=goal, met=met),
-            compared(name, unit, speed["ours"], peer=speed["loop"], peer_name="plain generate, batch 16"),
-        ]  # fmt: skip
-        print(
-            f"{name}: {same} of {given.rows} answers are lm-eval's to the letter; its batch sizes took {sizes}",
-            flush=True,
-        )
+        compare = partial(compared, name, unit, speed["ours"])
+        rows.append(compare(peer=speed["lm-eval"], peer_name=f"lm-eval, batch {best}", floor=floor, goal=goal, met=met))
+        rows.append(compare(peer=speed["loop"], peer_name="plain generate, batch 16"))
+        said = f"{same} of {given.rows} answers are lm-eval's to the letter"
+        print(f"{name}: {said}; seconds at its batch sizes {sizes}", flush=True)
     save("predictions", rows, versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]})
 
 
