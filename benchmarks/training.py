@@ -4,7 +4,7 @@
 
 FOLDER holds the public data sets. All three fine-tune builtin:smollm2-135m with LoRA (r 32, all linear layers) for one
 epoch on the same SQuAD rows in batches of 8, learning rate 2e-4 falling to 0, in turn, each in a process of its own
-that has loaded model and rows before its clock starts. A token is one of a row, prompt included, no padding. Equal loss:
+that has loaded model and rows before its clock starts. A token is one of a row, its prompt included. Equal loss:
 the mean of the last five steps within 2 % of ours. The loop written by hand does what ours does and nothing else: no
 log, no checkpoint, no callback.
 """
