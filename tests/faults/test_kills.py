@@ -140,11 +140,12 @@ def test_row_14_a_signal_during_training_takes_the_child_along(tmp_path, number,
         while not (log.exists() and log.read_text().count("\n") > 5):
             assert time.monotonic() < deadline and process.is_alive()
             time.sleep(0.05)
-        (child,) = children_of(process.pid)
+        (server,) = children_of(process.pid)
+        (child,) = children_of(server)
         os.kill(process.pid, number)
         assert case.finish() == status
         deadline = time.monotonic() + 30
-        while Path(f"/proc/{child}").exists():
+        while any(Path(f"/proc/{pid}").exists() for pid in (server, child)):
             assert time.monotonic() < deadline, "the training child outlives its parent"
             time.sleep(0.1)
         done = log.read_text().count("\n")

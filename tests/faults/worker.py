@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pada_graph.executors import local
+from pada_graph.executors import forks
 
 
 def sabotage(monkeypatch: pytest.MonkeyPatch, *faults: dict[str, Any] | None, only: str = "") -> list[Any]:
@@ -30,17 +29,15 @@ def sabotage(monkeypatch: pytest.MonkeyPatch, *faults: dict[str, Any] | None, on
     waiting = iter(faults)
     children: list[Any] = []
 
-    class Struck(subprocess.Popen):  # type: ignore[type-arg]
-        def __init__(self, arguments: list[str], **settings: Any):
-            trains = "pada_graph.student.worker" in arguments
-            if trains:
-                children.append(self)
-            if trains and only in arguments[3] and (fault := next(waiting, None)):
-                arguments = [arguments[0], "-m", "tests.faults.worker", json.dumps(fault), *arguments[3:]]
-                settings["cwd"] = Path(__file__).parents[2]
-            super().__init__(arguments, **settings)
+    def start(command: list[str], *rest: Any) -> Any:
+        if only in command[2] and (fault := next(waiting, None)):
+            command = ["-m", "tests.faults.worker", json.dumps(fault), *command[2:]]
+        children.append(started(command, *rest))
+        return children[-1]
 
-    monkeypatch.setattr(local.subprocess, "Popen", Struck)
+    started = forks.start
+    monkeypatch.setattr(forks, "start", start)
+    monkeypatch.chdir(Path(__file__).parents[2])  # where `tests` is found
     return children
 
 

@@ -75,7 +75,7 @@ class StruckTrainer(RayTrainer):
 
     def _command(self, job_file):
         command = super()._command(job_file)
-        return [*command[:2], "tests.integration.ray_faults", json.dumps(self._faults), *command[3:]]
+        return [*command[:1], "tests.integration.ray_faults", json.dumps(self._faults), *command[2:]]
 
 
 def contents(folder):

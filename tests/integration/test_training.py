@@ -14,7 +14,7 @@ pytest.importorskip("trl")
 
 from pada_graph.config import Student
 from pada_graph.errors import DivergedError, InputError, StoppedError
-from pada_graph.executors import local
+from pada_graph.executors import forks, local
 from pada_graph.executors.local import LocalTrainer
 from pada_graph.services import TrainJob
 from pada_graph.student import manifest, models, training, worker
@@ -47,12 +47,13 @@ def children(monkeypatch):
     """The child processes that LocalTrainer starts."""
     started = []
 
-    class Recorded(subprocess.Popen):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            started.append(self)
+    start = forks.start
 
-    monkeypatch.setattr(local.subprocess, "Popen", Recorded)
+    def recorded(*args):
+        started.append(start(*args))
+        return started[-1]
+
+    monkeypatch.setattr(forks, "start", recorded)
     return started
 
 
@@ -279,9 +280,9 @@ def test_a_worker_whose_parent_has_gone_ends(tmp_path):
 def test_the_child_sees_one_gpu_and_reports_to_nobody_unless_told(monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "HF_HUB_DISABLE_TELEMETRY"):
         monkeypatch.delenv(name, raising=False)
-    assert local._environment()["CUDA_VISIBLE_DEVICES"] == "0"
-    assert local._environment()["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    assert local.environment()["CUDA_VISIBLE_DEVICES"] == "0"
+    assert local.environment()["HF_HUB_DISABLE_TELEMETRY"] == "1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "0")
-    assert local._environment()["CUDA_VISIBLE_DEVICES"] == "3"
-    assert local._environment()["HF_HUB_DISABLE_TELEMETRY"] == "0"
+    assert local.environment()["CUDA_VISIBLE_DEVICES"] == "3"
+    assert local.environment()["HF_HUB_DISABLE_TELEMETRY"] == "0"

@@ -6,15 +6,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
 from pada_graph import errors, telemetry
 from pada_graph.errors import OutOfMemoryError, PadaError, StoppedError
+from pada_graph.executors import forks
 from pada_graph.services import Progress, TrainJob
 from pada_graph.student import manifest, training, worker
 
+Child = forks.Fork | subprocess.Popen[bytes]
 POLL_SECONDS = 0.2
 TERMINATE_SECONDS = 10
 VMSTAT = Path("/proc/vmstat")  # Linux counts there the processes it killed for want of memory
@@ -65,35 +66,31 @@ class LocalTrainer:
         killed_before = _killed_for_memory()
         with output.open("wb") as sink, job.log.open("rb") as log:
             log.seek(0, os.SEEK_END)
-            child = subprocess.Popen(
-                self._command(job_file),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                env=_environment(),
-            )
+            child = self._start(job_file, sink)
             with child:
                 try:
                     _follow(child, log, progress)
                 finally:
                     _end(child)
                 report = child.stdout.read() if child.stdout else b""
-        if child.returncode == -signal.SIGKILL and _killed_for_memory() > killed_before:
+            status = child.wait()
+        if status == -signal.SIGKILL and _killed_for_memory() > killed_before:
             raise OutOfMemoryError("The system killed the training process for want of memory.")
-        if child.returncode != 0:
-            raise _failure(child.returncode, report, output)
+        if status != 0:
+            raise _failure(status, report, output)
         manifest.check(job.adapter, job.model, job.lora)
 
-    def _command(self, job_file: Path) -> list[str]:
-        return [sys.executable, "-m", "pada_graph.student.worker", str(job_file), str(os.getpid())]
+    def _start(self, job_file: Path, output: BinaryIO) -> Child:
+        return forks.start(["-m", "pada_graph.student.worker", str(job_file), forks.PARENT], output, environment())
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment variables of a child."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # SFTTrainer refuses several without a launcher
     return {**DEFAULTS, **os.environ, "CUDA_VISIBLE_DEVICES": visible}
 
 
-def _follow(child: "subprocess.Popen[bytes]", log: BinaryIO, progress: Progress) -> None:
+def _follow(child: Child, log: BinaryIO, progress: Progress) -> None:
     """Report each new line of the log until the child has ended."""
     rest = b""
     ended = False
@@ -111,7 +108,7 @@ def _follow(child: "subprocess.Popen[bytes]", log: BinaryIO, progress: Progress)
             progress(json.loads(line))
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end(child: Child) -> None:
     """End a child that is still running: an interrupt or an error of ours has come between."""
     if child.poll() is not None:
         return

@@ -1,4 +1,4 @@
-"""The student answers, in this process: transformers' greedy `generate`, left-padded, in length-sorted batches.
+"""The student answers, in this process, greedily: many prompts at a time (decoding.py).
 
 Text is exactly what one prompt at a time would give in float32; in bfloat16 padding may flip a near-tie
 (transformers#25921). Training and inference use the same dtype, and adapters are never merged into the base.
@@ -8,14 +8,11 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pada_graph.config import Student
 from pada_graph.services import Completion
-from pada_graph.student import manifest, models, render
-
-if TYPE_CHECKING:
-    import torch
+from pada_graph.student import decoding, manifest, models, render
 
 
 class TransformersPredictor:
@@ -50,15 +47,15 @@ class TransformersPredictor:
             self._load()
             wanted = None if adapter is None else self._identify(adapter)
             encoded = [render.prompt_ids(self._tokenizer, prompt) for prompt in prompts]
-        order = sorted(range(len(prompts)), key=lambda index: -len(encoded[index]))
-        size = self._student.inference.batch_size
-        for start in range(0, len(order), size):
-            indices = order[start : start + size]
+            turns = self._answer(encoded, max_new_tokens, tuple(stop))
+        while True:
             with self._lock:
                 self._use(wanted)
-                answers = self._generate([encoded[index] for index in indices], max_new_tokens, stop)
-            for index, (text, truncated) in zip(indices, answers, strict=True):
-                yield Completion(index, text, truncated)
+                ended = next(turns, None)
+            if ended is None:
+                return
+            for index, answer in ended:
+                yield Completion(index, *self._read(answer, max_new_tokens, stop))
 
     def _load(self) -> None:
         if self._base is not None:
@@ -94,19 +91,54 @@ class TransformersPredictor:
                 self._model = PeftModel.from_pretrained(self._base, str(adapter[0])).eval()
             self._adapter = adapter
 
-    def _generate(self, rows: list[list[int]], max_new_tokens: int, stop: Sequence[str]) -> list[tuple[str, bool]]:
+    def _answer(
+        self, prompts: list[list[int]], limit: int, stop: tuple[str, ...]
+    ) -> Iterator[list[tuple[int, list[int]]]]:
+        """Indices and new tokens, some at a time; a row may go on after its end."""
+        together = self._student.inference.batch_size
+        if decoding.can_decode(self._base.config):
+            stopped = _StopStrings(self._tokenizer, stop)
+            decoder = decoding.Decoder(
+                self._forward,
+                together=together,
+                limit=limit,
+                ends=self._ends,
+                stopped=stopped,
+                device=self._base.device,
+            )
+            yield from decoder.answer(prompts)
+            return
+        order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+        for start in range(0, len(order), together):
+            indices = order[start : start + together]
+            answers = self._generate([prompts[index] for index in indices], limit, stop)
+            yield list(zip(indices, answers, strict=True))
+
+    def _forward(self, **inputs: Any) -> Any:
+        return self._model(**inputs)
+
+    def _generate(self, rows: list[list[int]], limit: int, stop: tuple[str, ...]) -> list[list[int]]:
+        """Transformers' own loop, for models whose cache is not the plain one."""
         import torch
 
         width = max(len(row) for row in rows)
         pad = self._tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._base.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._base.device)
-        criteria = [_StopStrings(self._tokenizer, stop, width)] if stop else []
+        stopped = _StopStrings(self._tokenizer, stop)
+
+        def criterion(input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+            return torch.tensor(stopped(input_ids[:, width:].tolist()), device=input_ids.device)
+
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, stopping_criteria=criteria
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=limit,
+                stopping_criteria=[criterion] if stop else [],
             )
-        return [self._read(row, max_new_tokens, stop) for row in output[:, width:].tolist()]
+        answers: list[list[int]] = output[:, width:].tolist()
+        return answers
 
     def _read(self, row: list[int], max_new_tokens: int, stop: Sequence[str]) -> tuple[str, bool]:
         length = next((place for place, token in enumerate(row) if token in self._ends), len(row))
@@ -117,18 +149,14 @@ class TransformersPredictor:
 
 
 class _StopStrings:
-    """Ends each row once the text it has written holds a stop string (transformers' StoppingCriteria by shape)."""
+    """Says of answers so far which hold a stop string: looks at the tokens in which it could have ended now."""
 
-    def __init__(self, tokenizer: Any, stop: Sequence[str], width: int):
-        self._tokenizer = tokenizer
-        self._stop = tuple(stop)
-        self._width = width  # of the prompts
-        self._tail = max(len(string.encode()) for string in stop) + 1  # a token writes at least one byte
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...]):
+        self._tokenizer, self._stop = tokenizer, stop
+        self._tail = max((len(string.encode()) for string in stop), default=0) + 1  # a token writes at least one byte
 
-    def __call__(self, input_ids: "torch.Tensor", scores: Any, **_: Any) -> "torch.Tensor":
-        import torch
-
-        tails = input_ids[:, max(self._width, input_ids.shape[1] - self._tail) :]
-        texts = self._tokenizer.batch_decode(tails, skip_special_tokens=True)
-        done = [any(string in text for string in self._stop) for text in texts]
-        return torch.tensor(done, device=input_ids.device)
+    def __call__(self, answers: list[list[int]]) -> list[bool]:
+        if not self._stop:
+            return [False] * len(answers)
+        texts = self._tokenizer.batch_decode([answer[-self._tail :] for answer in answers], skip_special_tokens=True)
+        return [any(string in text for string in self._stop) for text in texts]

@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from pada_graph.config import Ray
-from pada_graph.executors.local import LocalTrainer
+from pada_graph.executors import forks
+from pada_graph.executors.local import Child, LocalTrainer, environment
 from pada_graph.executors.ray.cluster import Cluster
 from pada_graph.services import Progress, TrainJob
 from pada_graph.student import ranks
@@ -38,9 +38,12 @@ class RayTrainer(LocalTrainer):
         places = {name: getattr(job, name).absolute() for name in ("rows", "adapter", "log")}
         super().train(dataclasses.replace(job, **places), progress)
 
+    def _start(self, job_file: Path, output: BinaryIO) -> Child:
+        return forks.plain(self._command(job_file), output, environment())  # the libraries are imported by the workers
+
     def _command(self, job_file: Path) -> list[str]:
         cluster = json.dumps(dataclasses.asdict(self._cluster))
-        return [sys.executable, "-m", "pada_graph.executors.ray.fit", str(job_file), str(os.getpid()), cluster]
+        return ["-m", "pada_graph.executors.ray.fit", str(job_file), forks.PARENT, cluster]
 
 
 def for_training(cluster: Cluster, settings: Ray, batch_size: int) -> Cluster:

@@ -1,0 +1,159 @@
+"""Rows that share a cache get the tokens that each gets alone from transformers' `generate`."""
+
+import random
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+
+from pada_graph.student import decoding, models
+
+ENDS = [2]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.load_base(models.resolve("builtin:tiny"), torch.float32).eval()
+
+
+def alone(model, prompt, limit, stopped=lambda answers: [False] * len(answers)):
+    """What `generate` writes to one prompt, up to where it ends."""
+    ids = torch.tensor([prompt])
+    output = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False, eos_token_id=ENDS,
+        pad_token_id=0,
+    )  # fmt: skip
+    written = output[0, len(prompt) :].tolist()
+    for length in range(1, len(written) + 1):
+        if written[length - 1] in ENDS or stopped([written[:length]])[0]:
+            return written[:length]
+    return written
+
+
+def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * len(answers)):
+    calls = []
+
+    def counted(**inputs):
+        calls.append(tuple(inputs["input_ids"].shape))
+        return model(**inputs)
+
+    decoder = decoding.Decoder(
+        counted, together=together, limit=limit, ends=ENDS, stopped=stopped, device=torch.device("cpu")
+    )
+    found = [pair for some in decoder.answer(prompts) for pair in some]
+    assert sorted(index for index, _ in found) == list(range(len(prompts)))
+    return [answer for _, answer in sorted(found)], calls
+
+
+def some_prompts(count, head=(), seed=0, longest=40):
+    rng = random.Random(seed)
+    return [[*head, *(rng.randrange(3, 250) for _ in range(rng.randrange(1, longest)))] for _ in range(count)]
+
+
+def ends_with_a_small_one(answers):
+    """A stop rule that ends rows at different steps."""
+    return [answer[-1] % 7 == 0 for answer in answers]
+
+
+@pytest.mark.parametrize("head", [(), (5,), tuple(range(10, 40))], ids=["no head", "one token", "long head"])
+@pytest.mark.parametrize("together", [1, 3, 64])
+def test_each_row_gets_what_it_gets_alone(model, head, together):
+    prompts = some_prompts(23, head)
+    expected = [alone(model, prompt, 12, ends_with_a_small_one) for prompt in prompts]
+    assert len({len(answer) for answer in expected}) > 3  # rows end at different steps
+    assert decode(model, prompts, 12, together, ends_with_a_small_one)[0] == expected
+
+
+def test_answers_longer_than_the_free_columns_go_on_in_a_larger_cache(model, monkeypatch):
+    monkeypatch.setattr(decoding, "FREE_COLUMNS", 5)
+    prompts = some_prompts(6)
+    assert decode(model, prompts, 33)[0] == [alone(model, prompt, 33) for prompt in prompts]
+
+
+def test_a_head_is_computed_once_and_each_prompt_keeps_a_token_of_its_own(model):
+    head = list(range(20, 60))
+    prompts = [[*head, 7], [*head, 8, 9], head, [*head, 7]]
+    answers, calls = decode(model, prompts, 3)
+    assert answers == [alone(model, prompt, 3) for prompt in prompts]
+    assert calls[0] == (1, len(head) - 1)  # `head` itself is a prompt
+    assert all(shape[1] <= 3 for shape in calls[1:])
+
+
+def test_rows_that_ended_make_room_for_others_before_the_rest_has_ended(model):
+    prompts = some_prompts(16)
+    longest = max(prompts, key=len)  # in the first group
+    (first_token,) = alone(model, longest, 1)
+
+    def stopped(answers):  # all others end at their second token
+        return [len(answer) > 1 and answer[0] != first_token for answer in answers]
+
+    answers, calls = decode(model, prompts, 30, 4, stopped)
+    assert answers == [alone(model, prompt, 30, stopped) for prompt in prompts]
+    steps = sum(1 for _, width in calls if width == 1)
+    assert steps < 16 / 4 * 30  # as many as groups that wait for their last row would take
+
+
+def test_fewer_rows_are_in_flight_where_the_cache_would_grow_too_large(model, monkeypatch):
+    monkeypatch.setattr(decoding, "CACHED_TOKENS", 100)
+    prompts = some_prompts(9, longest=30)
+    answers, calls = decode(model, prompts, 20, together=9)
+    assert answers == [alone(model, prompt, 20) for prompt in prompts]
+    assert 1 < max(rows for rows, _ in calls) <= 100 // 20
+
+
+def test_a_prompt_that_alone_is_too_large_for_the_cache_is_answered_alone(model, monkeypatch):
+    monkeypatch.setattr(decoding, "CACHED_TOKENS", 10)
+    prompts = some_prompts(3, longest=30)
+    answers, calls = decode(model, prompts, 8)
+    assert answers == [alone(model, prompt, 8) for prompt in prompts]
+    assert {rows for rows, _ in calls} == {1}
+
+
+def test_prompts_are_read_in_portions(model, monkeypatch):
+    monkeypatch.setattr(decoding, "READ_TOKENS", 64)
+    prompts = some_prompts(12)
+    answers, calls = decode(model, prompts, 4, together=12)
+    assert answers == [alone(model, prompt, 4) for prompt in prompts]
+    read = [shape for shape in calls if shape[1] > 1]
+    assert len(read) > 1 and all(rows * width <= 64 for rows, width in read)
+
+
+def test_no_prompts_give_no_answers(model):
+    assert decode(model, [], 4) == ([], [])
+
+
+def test_a_model_with_a_sliding_window_is_left_to_generate():
+    from transformers import LlamaConfig, MistralConfig
+
+    assert decoding.can_decode(LlamaConfig(num_hidden_layers=2))
+    assert not decoding.can_decode(MistralConfig(num_hidden_layers=2, sliding_window=8))
+
+
+def test_the_predictor_answers_a_model_with_a_sliding_window_as_generate_does(tmp_path):
+    from transformers import MistralConfig, MistralForCausalLM
+
+    from pada_graph.config import Inference, Student
+    from pada_graph.student import render
+    from pada_graph.student.inference import TransformersPredictor
+
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    config = MistralConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=8, initializer_range=0.3, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    windowed = MistralForCausalLM(config).eval()
+    windowed.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    prompts = [f"{'long ' * n}{n}" for n in range(5)]
+    predictor = TransformersPredictor(Student(model=str(tmp_path), inference=Inference(batch_size=2)))
+    found = {
+        completion.index: completion.text
+        for completion in predictor.predict(None, prompts, max_new_tokens=9, stop=("zz",))
+    }
+    encoded = [render.prompt_ids(tokenizer, prompt) for prompt in prompts]
+    assert [found[index] for index in range(5)] == [
+        tokenizer.decode(alone(windowed, ids, 9), skip_special_tokens=True).strip() for ids in encoded
+    ]
