@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FREE_COLUMNS = 64  # steps between two copies of the cache
 REFILL = 4  # rows that ended are taken out, and others let in, once they are this part of all
 READ_TOKENS = 2048  # of prompts, at once: no core of a CPU is idle, and the layer's results stay in its cache
-CACHED_TOKENS = 16_384  # of all rows in flight: half a GB for a model of a billion parameters in bfloat16
+CACHED_TOKENS = 16_384  # of all rows in flight; half a GB for Llama 3.2 1B in bfloat16
 
 
 @dataclass
