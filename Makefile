@@ -46,9 +46,19 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Hours: each script measures ours and its peers in turn, five times; peers get environments of their own in build/.
+DATA ?= ../shared/data
 bench: setup
-	$(BIN)/python benchmarks/leakage_guard.py
-	$(BIN)/python -m benchmarks.growth 1000 10000
+	$(BIN)/python -m benchmarks.predictions $(DATA)
+	$(BIN)/python -m benchmarks.training $(DATA)
+	$(BIN)/python -m benchmarks.teacher_calls
+	$(BIN)/python -m benchmarks.rate_limit
+	$(BIN)/python -m benchmarks.rows_lost
+	$(BIN)/python -m benchmarks.graph_cost
+	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.clustering_guard
+	$(BIN)/python -m benchmarks.table
 
 # The README's pictures, of the demo's run, by a Chromium of the system.
 .PHONY: screenshots

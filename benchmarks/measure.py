@@ -58,7 +58,7 @@ def compared(
 ) -> Row:
     """A row with its ratio and share of the floor worked out."""
     share = None if floor is None else (ours / floor if more_is_better else floor / ours)
-    ratio = None if peer is None else ours / peer
+    ratio = ours / peer if peer else None  # of nothing there is none
     return Row(name, unit, ours, peer, peer_name, ratio, floor, share, goal, met)
 
 
@@ -93,24 +93,22 @@ class Process:
     output: str
 
 
-def process(command: list[str | Path], env: Mapping[str, str] | None = None, timeout: float = 1800) -> Process:
+def process(command: list[str | Path], env: Mapping[str, str] | None = None) -> Process:
     """Run a command to its end.
 
     Raises:
         RuntimeError: it failed; with the end of what it printed.
     """
-    log = subprocess.PIPE
+    words, environment = [str(word) for word in command], {**os.environ, **(env or {})}
     started = time.perf_counter()
-    child = subprocess.Popen(
-        [str(word) for word in command], stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
-    )
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     assert child.stdout is not None
     output = child.stdout.read().decode(errors="replace")
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise RuntimeError(f"{shlex.join(map(str, command))} ended with {child.returncode}:\n{output[-3000:]}")
+        raise RuntimeError(f"{shlex.join(words)} ended with {child.returncode}:\n{output[-3000:]}")
     return Process(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 

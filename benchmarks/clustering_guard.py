@@ -1,0 +1,101 @@
+"""Do clustering and the leakage guard cost more than the libraries they stand on?
+
+    python -m benchmarks.clustering_guard [--times 5] [--rows 50,500,5000]
+
+Clustering: `clustering.cluster` (k-means for K of 1 to 10 and the elbow) on random unit vectors in 384 dimensions with
+ten centres, beside scikit-learn's KMeans for the same K and nothing else. Guard: 1,000 new questions against so many
+held-out ones, without embedding, beside datasketch's MinHashLSH over the same word 5-grams, which finds near-duplicates
+alone. Vectors and texts are made here by a seed.
+"""
+
+import argparse
+
+from benchmarks.measure import compared, medians, peer_python, process, save, seconds, versions
+from benchmarks.peers.minhash import texts
+
+from pada_graph.clustering import cluster
+from pada_graph.leakage import LeakageGuard
+
+ANALYSES = (50, 500, 5000)
+NEW = 1000
+DATASKETCH = "datasketch==1.6.5"
+
+
+def vectors(rows: int) -> "np.ndarray":  # noqa: F821
+    """Unit vectors around ten centres."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(10, 384))
+    found = centres[rng.integers(10, size=rows)] + 0.8 * rng.normal(size=(rows, 384))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype("float32")
+
+
+def kmeans(points: "np.ndarray") -> None:  # noqa: F821
+    """The same fits."""
+    from sklearn.cluster import KMeans
+
+    for k in range(1, min(10, len(points) - 1) + 1):
+        KMeans(n_clusters=k, n_init=10, random_state=0).fit(points)
+
+
+def minhash(count: int) -> float:
+    """Seconds of datasketch on the same texts, in its own environment."""
+    command = [peer_python("datasketch", DATASKETCH), "-m", "benchmarks.peers.minhash", count, NEW]
+    return float(process(command).output.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--rows", default=",".join(map(str, ANALYSES)))
+    given = parser.parse_args()
+    rows = []
+    for count in map(int, given.rows.split(",")):
+        points = vectors(count)
+        took = medians(
+            {
+                "ours": lambda points=points: seconds(lambda: cluster(points, 2, 10, 0)),
+                "peer": lambda points=points: seconds(lambda: kmeans(points)),
+            },
+            given.times,
+        )
+        rows.append(
+            compared(
+                f"clustering {count:,} analyses", "s", took["ours"], peer=took["peer"], peer_name="sklearn's k-means",
+                more_is_better=False, goal="<= 1.05 x", met=took["ours"] <= 1.05 * took["peer"],
+            )
+        )  # fmt: skip
+        held_out, new = texts(count, 1), texts(NEW, 2)
+        small = vectors(count + NEW)
+        embedded = dict(zip([*held_out, *new], small, strict=True))
+
+        def embed(asked: list[str], embedded: dict = embedded) -> "np.ndarray":  # noqa: F821
+            import numpy as np
+
+            return np.stack([embedded[text] for text in asked])
+
+        def guard(held_out: list[str] = held_out, new: list[str] = new, embed: object = embed) -> None:
+            named = {str(number): text for number, text in enumerate(held_out)}
+            LeakageGuard(named, [], embed).check(new)
+
+        took = medians(
+            {
+                "ours": lambda guard=guard: seconds(guard),
+                "peer": lambda count=count: minhash(count),
+            },
+            given.times,
+        )
+        least = took["ours"] <= took["peer"] and (count != 5000 or took["ours"] < 1)
+        rows.append(
+            compared(
+                f"guard, {count:,} held-out x {NEW:,} new rows", "s", took["ours"], peer=took["peer"],
+                peer_name="datasketch MinHashLSH", more_is_better=False,
+                goal="not slower" + (", < 1 s" if count == 5000 else ""), met=least,
+            )
+        )  # fmt: skip
+    save("clustering_guard", rows, versions(("scikit-learn",)) | {"datasketch": DATASKETCH})
+
+
+if __name__ == "__main__":
+    main()
