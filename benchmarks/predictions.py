@@ -22,6 +22,7 @@ from benchmarks.measure import compared, medians, peer_python, save, seconds, ve
 from pada_graph.config import Student
 from pada_graph.sources import read_source
 from pada_graph.student import models, render
+from pada_graph.student.decoding import shared_head
 from pada_graph.student.inference import TransformersPredictor
 from pada_graph.tasks import get_task
 
@@ -120,6 +121,11 @@ def main() -> None:
         ]
         prompts = [task.prompt(row) for row in random.Random(0).sample(parsed, given.rows)]
         encoded = [render.prompt_ids(tokenizer, prompt) for prompt in prompts]
+        head = len(shared_head(encoded))
+        beginnings = Counter(tuple(ids[: head + 30]) for ids in encoded)
+        alike = sum(count for count in beginnings.values() if count > 1)
+        print(f"{name}: of {sum(map(len, encoded)) / given.rows:.0f} tokens of a prompt all begin with the same {head}; "
+              f"{alike} of {given.rows} prompts share 30 more with another", flush=True)  # fmt: skip
         ends_texts = [tokenizer.decode([end]) for end in ends]
         job = {"prompts": [render.prompt_text(tokenizer, prompt) for prompt in prompts],
                "stop": [*task.stop, *ends_texts], "limit": LIMITS[name]}  # fmt: skip

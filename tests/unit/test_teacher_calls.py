@@ -307,17 +307,17 @@ def test_a_prompt_that_is_refused_does_not_stop_others_that_wait(tmp_path: Path)
 
 def test_a_token_bucket_is_used_up_but_not_hammered(tmp_path: Path) -> None:
     """Without the shrinking, 64 callers get so many 429s that some give up."""
-    bucket = TokenBucket(lambda request: Answer(echo(request), delay=0.05), rate=50)
+    bucket = TokenBucket(lambda request: Answer(echo(request), delay=0.05), rate=25)
     with FakeProvider(bucket) as provider:
         teacher = teacher_for(provider.openai(), tmp_path, concurrency=64)
         teacher.load()
         started = time.monotonic()
         with ThreadPoolExecutor(64) as pool:
-            texts = list(pool.map(lambda number: teacher.ask("judge", str(number), item="a").text, range(200)))
+            texts = list(pool.map(lambda number: teacher.ask("judge", str(number), item="a").text, range(120)))
         wall = time.monotonic() - started
-    assert texts == [f"you said {number}" for number in range(200)]
-    assert wall < 3 * (200 - 50) / 50
-    assert 0 < bucket.throttled < 150
+    assert texts == [f"you said {number}" for number in range(120)]
+    assert wall < 3 * (120 - 25) / 25
+    assert 0 < bucket.throttled < 110  # of which 39 are the first 64 callers' own
     assert teacher.journal.calls() == 200
 
 

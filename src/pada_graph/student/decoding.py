@@ -75,7 +75,7 @@ def _roomy_layer() -> Any:
     return RoomyLayer
 
 
-def _shared(prompts: Sequence[list[int]]) -> list[int]:
+def shared_head(prompts: Sequence[list[int]]) -> list[int]:
     """What all prompts begin with; each keeps at least one token of its own."""
     alike = takewhile(lambda column: len(set(column)) == 1, zip(*(prompt[:-1] for prompt in prompts), strict=False))
     return [column[0] for column in alike]
@@ -113,7 +113,7 @@ class Decoder:
         """Answer all prompts, longest first; their indices and answers come some at a time, as rows end."""
         import torch
 
-        shared = _shared(prompts)
+        shared = shared_head(prompts)
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         waiting = [Row(index, prompts[index][len(shared) :]) for index in order]
         head: _Part | None = None
