@@ -13,6 +13,7 @@ import argparse
 import json
 import random
 import subprocess
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,9 @@ def main() -> None:
         head = len(shared_head(encoded))
         beginnings = Counter(tuple(ids[: head + 30]) for ids in encoded)
         alike = sum(count for count in beginnings.values() if count > 1)
-        print(f"{name}: of {sum(map(len, encoded)) / given.rows:.0f} tokens of a prompt all begin with the same {head}; "
-              f"{alike} of {given.rows} prompts share 30 more with another", flush=True)  # fmt: skip
+        tokens = sum(map(len, encoded)) / given.rows
+        print(f"{name}: {tokens:.0f} tokens a prompt, of which all begin with the same {head}", flush=True)
+        print(f"{name}: {alike} of {given.rows} prompts share 30 more with another", flush=True)
         ends_texts = [tokenizer.decode([end]) for end in ends]
         job = {"prompts": [render.prompt_text(tokenizer, prompt) for prompt in prompts],
                "stop": [*task.stop, *ends_texts], "limit": LIMITS[name]}  # fmt: skip
