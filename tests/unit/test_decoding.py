@@ -124,11 +124,18 @@ def test_no_prompts_give_no_answers(model):
     assert decode(model, [], 4) == ([], [])
 
 
-def test_a_model_with_a_sliding_window_is_left_to_generate():
-    from transformers import LlamaConfig, MistralConfig
+def test_models_whose_tokens_depend_on_more_than_their_positions_are_left_to_generate(model):
+    from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MistralConfig
 
-    assert decoding.can_decode(LlamaConfig(num_hidden_layers=2))
-    assert not decoding.can_decode(MistralConfig(num_hidden_layers=2, sliding_window=8))
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    assert decoding.can_decode(model)
+    others = [
+        MistralConfig(**small, num_key_value_heads=2, vocab_size=50, sliding_window=8),
+        LlamaConfig(**small, vocab_size=50, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}),
+        AutoConfig.for_model("mpt", d_model=32, n_heads=2, n_layers=1, vocab_size=50),
+        AutoConfig.for_model("rwkv", hidden_size=32, num_hidden_layers=2, vocab_size=50),
+    ]
+    assert [decoding.can_decode(AutoModelForCausalLM.from_config(config)) for config in others] == [False] * 4
 
 
 def test_the_predictor_answers_a_model_with_a_sliding_window_as_generate_does(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pada_graph.executors import fork_server, forks
+from tests.faults.test_kills import children_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
 
@@ -103,7 +104,7 @@ def test_a_server_that_was_killed_takes_its_child_for_killed_and_is_replaced(fol
     child = start(folder, 60, 0)
     os.kill(server(), signal.SIGKILL)
     assert child.wait(60) == -signal.SIGKILL
-    os.kill(child.pid, signal.SIGKILL)
+    assert gone(child.pid)
     with start(folder, 0, 5) as child:
         assert child.wait(60) == 5
 
@@ -122,6 +123,43 @@ def test_server_and_forks_end_with_the_process_that_asked(folder):
     asker.kill()
     asker.wait()
     assert all(gone(pid) for pid in pids)
+
+
+def test_a_request_of_a_process_that_has_ended_meanwhile_starts_nothing(folder):
+    (folder / "datasets.py").write_text("import time\ntime.sleep(3)\nraise ImportError")
+    (folder / "mark.py").write_text("open('started', 'w')")
+    code = (
+        "import os, sys\nfrom pada_graph.executors import forks\nprint(os.getpid(), flush=True)\n"
+        "forks.start(['-m', 'mark', forks.PARENT], sys.stderr.buffer, dict(os.environ))"
+    )
+    asker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    asker.stdout.readline()
+    deadline = time.monotonic() + 20
+    while not (servers := children_of(asker.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)  # the request waits in its socket
+    asker.kill()
+    asker.wait()
+    assert all(gone(pid) for pid in servers)
+    assert not (folder / "started").exists()
+
+
+def test_a_fork_that_is_interrupted_ends_by_that_signal_and_words_of_an_exit_are_told(folder):
+    child = start(folder, 60, 0)
+    assert child.stdout.readline()  # it is at work
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait(60) == -signal.SIGINT
+    (folder / "script.py").write_text("import sys\nsys.exit('no more')")
+    assert start(folder).wait(60) == 1
+    assert (folder / "err.txt").read_text() == "no more\n"
+
+
+def test_where_there_may_be_a_gpu_each_is_a_new_process(folder, monkeypatch):
+    monkeypatch.setattr(forks, "DEVICES", [folder])
+    with start(folder, 0, 0) as child:
+        assert isinstance(child, subprocess.Popen)
+        assert child.wait(60) == 0
 
 
 def test_a_forked_process_of_ours_leaves_its_parents_server_alone(folder):
@@ -144,5 +182,5 @@ def test_a_server_without_work_ends(folder, monkeypatch):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     began = time.monotonic()
     with ours, theirs:
-        fork_server.serve(theirs)
+        fork_server.serve(theirs, os.getppid())
     assert 0.1 <= time.monotonic() - began < 10

@@ -1,8 +1,10 @@
-"""The server behind forks.py: `python -m pada_graph.executors.fork_server`, with a socket as stdin.
+"""The server behind forks.py: `python -m pada_graph.executors.fork_server ASKER`, with a socket as stdin.
+
+ASKER is the process that started it.
 
 A request is one JSON message, {"command", "environment", "folder"}, with three open files: the child's stdout, its
 stderr, and the pipe that is told its process id and exit status. Nothing here computes or starts a thread, so that a
-fork is whole. Where there is a CUDA device a fork starts Python anew: CUDA does not survive a fork.
+fork is whole.
 """
 
 import json
@@ -16,26 +18,24 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from pada_graph.executors.forks import PARENT
+from pada_graph.executors.forks import LONGEST_REQUEST, PARENT
 
 IDLE_SECONDS = 600  # without a child, after which it ends
 POLL_SECONDS = 0.05  # between two looks at its children
-LONGEST_REQUEST = 1 << 20
 
 
-def serve(requests: socket.socket) -> None:
+def serve(requests: socket.socket, asker: int) -> None:
     """Fork at every request; return when nothing was asked for long, or nobody can ask any more.
 
     A process that gave this one up still waits for its children. One that has ended does not: they end too, for they
     see that their parent has gone.
     """
-    asker = os.getppid()
     children: dict[int, int] = {}  # the pipe of each
     asked = True
     while asked or (children and os.getppid() == asker):
         if asked:
             ready, _, _ = select.select([requests], [], [], POLL_SECONDS if children else IDLE_SECONDS)
-            asked = _fork(requests, children) if ready else bool(children)
+            asked = _fork(requests, children, asker) if ready else bool(children)
         else:
             time.sleep(POLL_SECONDS)
         for pid in list(children):
@@ -46,18 +46,24 @@ def serve(requests: socket.socket) -> None:
                 os.close(status)
 
 
-def _fork(requests: socket.socket, children: dict[int, int]) -> bool:
-    """Answer a request; False if there is none, the socket having been closed."""
+def _fork(requests: socket.socket, children: dict[int, int], asker: int) -> bool:
+    """Answer a request; False if nobody asks any more."""
     message, files, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, 3)
-    if not message:
+    if not message or os.getppid() != asker:
         return False
+    server = os.getpid()
     stdout, stderr, status = files
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:  # too many processes, or no memory: who asks sees the pipe closed
+        for file in files:
+            os.close(file)
+        return True
     if pid == 0:
         requests.close()
         for pipe in (status, *children.values()):
             os.close(pipe)
-        become(json.loads(message), stdout, stderr)
+        become(json.loads(message), stdout, stderr, server)
     os.close(stdout)
     os.close(stderr)
     _tell(status, pid)
@@ -65,9 +71,8 @@ def _fork(requests: socket.socket, children: dict[int, int]) -> bool:
     return True
 
 
-def become(request: dict[str, Any], stdout: int, stderr: int) -> None:
+def become(request: dict[str, Any], stdout: int, stderr: int, server: int) -> None:
     """Run the command in this process, as Python would, and end it."""
-    server = os.getppid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (stdout, 1), (stderr, 2)):
@@ -77,16 +82,20 @@ def become(request: dict[str, Any], stdout: int, stderr: int) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     _, module, *arguments = (word.replace(PARENT, str(server)) for word in request["command"])
-    if _has_cuda():
-        os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
     sys.argv = [module, *arguments]
-    sys.path[0] = request["folder"]
+    if not sys.flags.safe_path:
+        sys.path[0] = request["folder"]
     status = 1
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -106,11 +115,6 @@ def import_libraries() -> None:
         from trl import SFTTrainer  # noqa: F401
 
 
-def _has_cuda() -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and bool(torch.cuda.is_available())
-
-
 def _tell(pipe: int, number: int) -> None:
     with suppress(OSError):  # nobody listens any more
         os.write(pipe, f"{number}\n".encode())
@@ -119,4 +123,4 @@ def _tell(pipe: int, number: int) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked, which ends its children
     import_libraries()
-    serve(socket.socket(fileno=os.dup(0)))
+    serve(socket.socket(fileno=os.dup(0)), int(sys.argv[1]))

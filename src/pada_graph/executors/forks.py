@@ -2,34 +2,40 @@
 
 Importing them costs a process ten seconds of a core, and a run starts a process for each fine-tuning. The first one
 of a Python process starts `fork_server`, which stays and forks itself at each request; it ends with the process that
-started it, or after ten minutes without work. What a fork does is what a new process would: the same module with the
-same arguments, environment, folder and files. docs/performance.md has what it saves.
+started it, or after ten minutes without work. A fork runs the module that a new process would, with the same arguments,
+environment, folder and files; exit handlers do not run. Where there may be a CUDA or ROCm device each is a new process:
+neither survives a fork, and the libraries' import may have touched it.
 """
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 PARENT = "{parent}"  # in a command: the process id of whoever starts it
 # What libraries read when they are imported: another value needs another server.
-READ_AT_IMPORT = ("ACCELERATE", "CUDA", "HF_", "KMP_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "OPENBLAS", "PYTHON",
-                  "PYTORCH", "SSL_", "TOKENIZERS", "TORCH", "TRANSFORMERS", "TRL_", "XDG_")  # fmt: skip
+READ_AT_IMPORT = (
+    "ACCELERATE", "CUDA", "DO_NOT_TRACK", "GOMP_", "HF_", "HOME", "HUGGINGFACE_", "KMP_", "LANG", "LC_", "LD_",
+    "MALLOC_", "MKL_", "OMP_", "OPENBLAS", "PYTHON", "PYTORCH", "SSL_", "TOKENIZERS", "TORCH", "TRANSFORMERS", "TRL_",
+    "USE_", "XDG_",
+)  # fmt: skip
+DEVICES = [Path("/dev/nvidiactl"), Path("/dev/kfd")]
+LONGEST_REQUEST = 100_000  # bytes; a socket takes twice that
 
 
 class Fork:
     """A child of the fork server, used as a `subprocess.Popen`.
 
     The server writes the exit status, a line, into a pipe. A server that dies without doing so was killed, and its
-    children end with it.
+    child is killed too: nobody could tell any more when it ends.
     """
 
     def __init__(self, pid: int, status: IO[bytes], stdout: IO[bytes]):
@@ -50,10 +56,13 @@ class Fork:
             subprocess.TimeoutExpired: it has not come within `timeout` seconds.
         """
         if self.returncode is None:
-            if not select.select([self._status], [], [], timeout)[0]:
+            if not wait([self._status.fileno()], timeout):
                 raise subprocess.TimeoutExpired("fork", timeout or 0)
             line = self._status.readline()
             self._status.close()
+            if not line:
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
             self.returncode = int(line) if line else -signal.SIGKILL
         return self.returncode
 
@@ -84,7 +93,7 @@ class _Server:
     def __init__(self, environment: Mapping[str, str]):
         self.imported_with = _read_at_import(environment)
         self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "pada_graph.executors.fork_server"]
+        command = [sys.executable, "-m", "pada_graph.executors.fork_server", str(os.getpid())]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -94,29 +103,38 @@ class _Server:
                 env=dict(environment),
             )
 
-    def fork(self, request: dict[str, Any], stderr: int) -> Fork | None:
-        """Have it start a child; None if it has ended meanwhile."""
-        read, write = os.pipe()
-        told, tell = os.pipe()
-        try:
-            socket.send_fds(self.requests, [json.dumps(request).encode()], [write, stderr, tell])
-        except OSError:
-            os.close(read)
-            os.close(told)
-            return None
-        finally:
-            os.close(write)
-            os.close(tell)
-        stdout, status = os.fdopen(read, "rb"), os.fdopen(told, "rb", buffering=0)
-        if pid := status.readline():
-            return Fork(int(pid), status, stdout)
-        stdout.close()
-        status.close()
+    def fork(self, message: bytes, stderr: int) -> Fork | None:
+        """Have it start a child; None if it cannot, or has ended."""
+        with suppress(OSError), _pipe() as (stdout, write), _pipe() as (status, tell):
+            socket.send_fds(self.requests, [message], [write.fileno(), stderr, tell.fileno()])
+            write.close()
+            tell.close()
+            try:
+                pid = status.readline()
+            except BaseException:  # interrupted while it was waited for: nobody would look after the child
+                self.kill()
+                raise
+            if pid:
+                return Fork(int(pid), _kept(status), _kept(stdout))
         return None
 
     def kill(self) -> None:
-        """End it now, and its children."""
+        """End it now; its children see it."""
         self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Both ends of a pipe, closed afterwards."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb", buffering=0) as reading, os.fdopen(write, "wb", buffering=0) as writing:
+        yield reading, writing
+
+
+def _kept(file: IO[bytes]) -> IO[bytes]:
+    """The same open file, not closed with the first."""
+    return os.fdopen(os.dup(file.fileno()), "rb", buffering=0)
 
 
 class _Running:
@@ -126,20 +144,15 @@ class _Running:
         self.lock = threading.Lock()
         self.server: _Server | None = None
 
-    def fork(self, request: dict[str, Any], stderr: int, environment: Mapping[str, str]) -> Fork | None:
+    def fork(self, message: bytes, stderr: int, environment: Mapping[str, str]) -> Fork | None:
         """Have a server start a child; None if none can be had."""
         with self.lock:
             if self.server and self.server.imported_with != _read_at_import(environment):
                 self.end()
             for _ in range(2):  # it may have ended, for want of work or killed
                 self.server = self.server or _Server(environment)
-                try:
-                    if child := self.server.fork(request, stderr):
-                        return child
-                except BaseException:  # interrupted while it was waited for: nobody would look after the child
-                    self.server.kill()
-                    self.end()
-                    raise
+                if child := self.server.fork(message, stderr):
+                    return child
                 self.end()
             return None
 
@@ -170,10 +183,12 @@ def start(
         stderr: where its other output goes.
         environment: its environment variables.
     """
-    if sys.platform != "linux":  # a fork is not safe with Apple's libraries, and unknown to Windows
-        return plain(command, stderr, environment)
     request = {"command": list(command), "environment": dict(environment), "folder": str(Path.cwd())}
-    return _running.fork(request, stderr.fileno(), environment) or plain(command, stderr, environment)
+    message = json.dumps(request).encode()
+    # A fork is not safe with Apple's libraries, and unknown to Windows.
+    if sys.platform != "linux" or len(message) > LONGEST_REQUEST or any(device.exists() for device in DEVICES):
+        return plain(command, stderr, environment)
+    return _running.fork(message, stderr.fileno(), environment) or plain(command, stderr, environment)
 
 
 def plain(command: Sequence[str], stderr: IO[bytes], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

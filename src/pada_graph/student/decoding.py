@@ -8,6 +8,7 @@ place and a new row can join at any step. What each part gains is in docs/perfor
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import signature
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,20 @@ class _Part:
     seen: "torch.Tensor"  # bool: rows, columns
 
 
-def can_decode(config: Any) -> bool:
-    """Whether each layer of a model caches keys and values of all tokens, no window and no recurrent state."""
+def can_decode(model: Any) -> bool:
+    """Whether a model works with rows that lie anywhere in a cache.
+
+    It does if each layer caches keys and values of all tokens (no window, no recurrent state), and if what a token is
+    depends on the positions it is given alone, not on its column or on how long other rows are.
+    """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+    rotary = str(getattr(model.config, "rope_parameters", None) or getattr(model.config, "rope_scaling", None))
+    return (
+        {"position_ids", "past_key_values"} <= signature(model.forward).parameters.keys()
+        and not any(kind in rotary for kind in ("dynamic", "longrope"))
+        and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    )
 
 
 @cache
@@ -146,7 +156,7 @@ class Decoder:
         group: list[Row] = []
         while waiting:
             rows = [*going, *group, waiting[-1]]
-            columns = max(head + len(row.prompt) + self._limit for row in rows)
+            columns = max(head + len(row.prompt) for row in rows) + self._limit
             full = len(rows) > self._together or len(rows) * columns > CACHED_TOKENS
             if (full and len(rows) > 1) or (group and (len(group) + 1) * len(group[0].prompt) > READ_TOKENS):
                 break
@@ -183,7 +193,9 @@ class Decoder:
         self._seen[:, columns - 1] = True
         seen = self._seen[:, :columns]
         ids = torch.tensor([row.answer[-1:] for row in self._rows], device=self._device)
-        self._note(self._rows, self._next_tokens(ids, seen, seen.sum(1, keepdim=True) - 1, self._cache))
+        ended = torch.tensor([[row.ended] for row in self._rows], device=self._device)
+        positions = (seen.sum(1, keepdim=True) - 1).masked_fill(ended, 0)  # those could leave the model's range
+        self._note(self._rows, self._next_tokens(ids, seen, positions, self._cache))
 
     def _next_tokens(
         self, ids: "torch.Tensor", seen: "torch.Tensor", positions: "torch.Tensor", cache: "Cache"

@@ -35,7 +35,7 @@ class TransformersPredictor:
     def predict(
         self, adapter: Path | None, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
     ) -> Iterator[Completion]:
-        """Answer every prompt, longest first; completions come as each batch ends.
+        """Answer every prompt, longest first; completions come some at a time, as rows end.
 
         A text holds no special tokens, ends before the first of the `stop` strings and has no surrounding whitespace.
 
@@ -94,9 +94,9 @@ class TransformersPredictor:
     def _answer(
         self, prompts: list[list[int]], limit: int, stop: tuple[str, ...]
     ) -> Iterator[list[tuple[int, list[int]]]]:
-        """Indices and new tokens, some at a time; a row may go on after its end."""
+        """Indices and new tokens, some at a time; with `generate` a row goes on after its end."""
         together = self._student.inference.batch_size
-        if decoding.can_decode(self._base.config):
+        if decoding.can_decode(self._base):
             stopped = _StopStrings(self._tokenizer, stop)
             decoder = decoding.Decoder(
                 self._forward,
