@@ -34,7 +34,7 @@ class Case:
     """One answer, and what people say of it."""
 
     id: str
-    question: str
+    question: str  # the whole prompt
     reference: str
     answer: str
     right: bool
@@ -103,7 +103,7 @@ def main() -> None:
     for case, verdict in zip(asked, verdicts, strict=True):
         if verdict is not case.right:
             said = {True: "correct", False: "incorrect", None: "no verdict"}[verdict]
-            question = case.question.strip().splitlines()[-1]
+            question = next(line for line in case.question.splitlines() if line.startswith("Question"))
             print(f"{case.id} {said}: {question!r} reference {case.reference!r}, answer {case.answer!r}")
     for right, words in ((True, "right, in other words"), (False, "wrong")):
         found = [verdict for case, verdict in zip(asked, verdicts, strict=True) if case.right is right]
