@@ -9,6 +9,7 @@ alone. Vectors and texts are made here by a seed.
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import compared, medians, peer_python, process, save, seconds, versions
 from benchmarks.peers.minhash import texts
@@ -16,12 +17,15 @@ from benchmarks.peers.minhash import texts
 from pada_graph.clustering import cluster
 from pada_graph.leakage import LeakageGuard
 
+if TYPE_CHECKING:
+    import numpy as np
+
 ANALYSES = (50, 500, 5000)
 NEW = 1000
 DATASKETCH = "datasketch==1.6.5"
 
 
-def vectors(rows: int) -> "np.ndarray":  # noqa: F821
+def vectors(rows: int) -> "np.ndarray":
     """Unit vectors around ten centres."""
     import numpy as np
 
@@ -31,7 +35,7 @@ def vectors(rows: int) -> "np.ndarray":  # noqa: F821
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype("float32")
 
 
-def kmeans(points: "np.ndarray") -> None:  # noqa: F821
+def kmeans(points: "np.ndarray") -> None:
     """The same fits."""
     from sklearn.cluster import KMeans
 
@@ -70,7 +74,7 @@ def main() -> None:
         small = vectors(count + NEW)
         embedded = dict(zip([*held_out, *new], small, strict=True))
 
-        def embed(asked: list[str], embedded: dict = embedded) -> "np.ndarray":  # noqa: F821
+        def embed(asked: list[str], embedded: dict = embedded) -> "np.ndarray":
             import numpy as np
 
             return np.stack([embedded[text] for text in asked])

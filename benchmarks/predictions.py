@@ -1,6 +1,6 @@
-"""Predictions a second: ours, lm-evaluation-harness and a plain `generate` loop (issue: what rules a run's time).
+"""Predictions a second: ours, lm-evaluation-harness and a plain `generate` loop.
 
-    python -m benchmarks.predictions FOLDER [--rows 200] [--times 5] [--tasks squad,arc_challenge,gsm8k] [--adapter]
+    python -m benchmarks.predictions FOLDER [--rows 200] [--times 5] [--tasks squad,arc_challenge,gsm8k]
 
 FOLDER holds the public data sets, a folder each. All three answer the same rendered prompts with the same model
 (builtin:smollm2-135m, untuned), dtype, stops and limits, greedily, in turn. lm-eval runs at the best of its batch sizes

@@ -155,6 +155,17 @@ def test_a_fork_that_is_interrupted_ends_by_that_signal_and_words_of_an_exit_are
     assert (folder / "err.txt").read_text() == "no more\n"
 
 
+def test_a_fork_that_cannot_begin_ends_and_the_server_goes_on(folder, monkeypatch):
+    with start(folder, 0, 0) as child:
+        assert child.wait(60) == 0
+    one = server()
+    with monkeypatch.context() as patched:
+        patched.setattr(forks.Path, "cwd", lambda: folder / "gone")
+        assert start(folder, 0, 0).wait(60) == 1
+    assert start(folder, 0, 4).wait(60) == 4
+    assert server() == one
+
+
 def test_where_there_may_be_a_gpu_each_is_a_new_process(folder, monkeypatch):
     monkeypatch.setattr(forks, "DEVICES", [folder])
     with start(folder, 0, 0) as child:

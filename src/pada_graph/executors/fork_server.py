@@ -60,10 +60,13 @@ def _fork(requests: socket.socket, children: dict[int, int], asker: int) -> bool
             os.close(file)
         return True
     if pid == 0:
-        requests.close()
-        for pipe in (status, *children.values()):
-            os.close(pipe)
-        become(json.loads(message), stdout, stderr, server)
+        try:
+            requests.close()
+            for pipe in (status, *children.values()):
+                os.close(pipe)
+            become(json.loads(message), stdout, stderr, server)
+        finally:  # whatever befell it, as where the folder is gone: a child must not go on as a server
+            os._exit(1)
     os.close(stdout)
     os.close(stderr)
     _tell(status, pid)

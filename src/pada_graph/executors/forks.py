@@ -1,10 +1,10 @@
 """Python processes that have the training libraries imported when they start: forks of one that has (Linux).
 
-Importing them costs a process ten seconds of a core, and a run starts a process for each fine-tuning. The first one
-of a Python process starts `fork_server`, which stays and forks itself at each request; it ends with the process that
-started it, or after ten minutes without work. A fork runs the module that a new process would, with the same arguments,
-environment, folder and files; exit handlers do not run. Where there may be a CUDA or ROCm device each is a new process:
-neither survives a fork, and the libraries' import may have touched it.
+Importing them takes longer than training a small student on few rows, and each fine-tuning has its own process. The
+first one of a Python process starts `fork_server`, which stays and forks itself at each request; it ends with the
+process that started it, or after ten minutes without work. A fork runs the module that a new process would, with the
+same arguments, environment, folder and files; exit handlers do not run. Where there may be a CUDA or ROCm device each
+is a new process: neither survives a fork, and the libraries' import may have touched it.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 The tokens are those of transformers' `generate`, which keeps a batch together until its last row ends and copies the
 whole key-value cache at every step. Here rows lie right-aligned in a cache with free columns, so that a step writes in
-place and a new row can join at any step. What each part gains is in docs/performance.md.
+place and a new row can join at any step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FREE_COLUMNS = 64  # steps between two copies of the cache
 REFILL = 4  # rows that ended are taken out, and others let in, once they are this part of all
-READ_TOKENS = 2048  # of prompts, at once: no core of a CPU is idle, and the layer's results stay in its cache
+READ_TOKENS = 2048  # of prompts, at once, which bounds what their layers' results take
 CACHED_TOKENS = 16_384  # of all rows in flight; half a GB for Llama 3.2 1B in bfloat16
 
 
