@@ -1,6 +1,6 @@
 """Do clustering and the leakage guard cost more than the libraries they stand on?
 
-    python -m benchmarks.clustering_guard [--times 5] [--rows 50,500,5000]
+    python -m benchmarks.clustering_guard [--times 5] [--rows 50,500,5000,50000]
 
 Clustering: `clustering.cluster` (k-means for K of 1 to 10 and the elbow) on random unit vectors in 384 dimensions with
 ten centres, beside scikit-learn's KMeans for the same K and nothing else. Guard: 1,000 new questions against so many
@@ -20,7 +20,7 @@ from pada_graph.leakage import LeakageGuard
 if TYPE_CHECKING:
     import numpy as np
 
-ANALYSES = (50, 500, 5000)
+ANALYSES = (50, 500, 5000, 50_000)
 NEW = 1000
 DATASKETCH = "datasketch==1.6.5"
 

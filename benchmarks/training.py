@@ -58,14 +58,7 @@ def defaults(work: TrainJob) -> list[float]:
     from trl import SFTConfig, SFTTrainer
 
     tokenizer = models.load_tokenizer(models.resolve(MODEL))
-    pairs = [json.loads(line) for line in work.rows.read_text().splitlines()]
-    rows = [
-        {
-            "prompt": [{"role": "user", "content": pair["prompt"]}],
-            "completion": [{"role": "assistant", "content": pair["completion"]}],
-        }
-        for pair in pairs
-    ]
+    rows = training._rows(work, models.resolve(MODEL), tokenizer)  # tokens and labels: the loss is of the same tokens
     arguments = SFTConfig(
         output_dir=str(work.adapter), num_train_epochs=1, learning_rate=RATE, per_device_train_batch_size=BATCH,
         use_cpu=True, bf16=work.dtype == "bfloat16", logging_steps=1, report_to="none", disable_tqdm=True, seed=SEED,

@@ -12,6 +12,8 @@ from pada_graph.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+SILHOUETTE_SAMPLE = 5000  # whose distances take 100 MB
+
 
 class SentenceEmbedder:
     """Embeds with a sentence-transformers model, loaded at the first use."""
@@ -115,7 +117,8 @@ def cluster(vectors: "np.ndarray", min_clusters: int, max_clusters: int, seed: i
         return Clusters([0] * len(vectors), 1, "single", [])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fits = {k: KMeans(n_clusters=k, n_init=10, random_state=seed).fit(vectors) for k in range(1, largest + 1)}
+        starts = {k: 10 if k > 1 else 1 for k in range(1, largest + 1)}  # one cluster is the same from any start
+        fits = {k: KMeans(n_clusters=k, n_init=n, random_state=seed).fit(vectors) for k, n in starts.items()}
     inertia = [float(fits[k].inertia_) for k in fits]
     k = _elbow(inertia)
     method: Literal["elbow", "silhouette"] = "elbow"
@@ -170,9 +173,23 @@ def _elbow(inertia: list[float]) -> int | None:
 
 
 def _best_silhouette(vectors: "np.ndarray", labelings: dict[int, Any]) -> int:
-    from sklearn.metrics import silhouette_score
+    """The K with the best mean silhouette, of a sample where there are very many: distances go with the square."""
+    import numpy as np
+    from sklearn.metrics import pairwise_distances, silhouette_score
 
-    return max(labelings, key=lambda k: (float(silhouette_score(vectors, labelings[k])), -k))
+    some = np.arange(len(vectors))
+    if len(some) > SILHOUETTE_SAMPLE:
+        some = np.random.default_rng(0).choice(some, SILHOUETTE_SAMPLE, replace=False)
+    distances = pairwise_distances(vectors[some])
+    np.fill_diagonal(distances, 0)  # rounding leaves a trace, which scikit-learn refuses
+
+    def score(labels: "np.ndarray") -> float:
+        if len(np.unique(labels)) < 2:  # the sample is of one cluster
+            return -1.0
+        return float(silhouette_score(distances, labels, metric="precomputed"))
+
+    scores = {k: score(labels[some]) for k, labels in labelings.items()}
+    return max(scores, key=lambda k: (scores[k], -k))
 
 
 def _by_first_appearance(labels: Sequence[int]) -> list[int]:

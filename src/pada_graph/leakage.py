@@ -52,8 +52,8 @@ class LeakageGuard:
         self.words = OverlapIndex(held_out, common)
         self._ids = list(held_out)
         self._rows: dict[tuple[str, ...], list[int]] = {}  # by their numbers
-        for row, text in enumerate(held_out.values()):
-            self._rows.setdefault(numbers(text), []).append(row)
+        for row, values in enumerate(self.words.numbers.values()):
+            self._rows.setdefault(values, []).append(row)
         self._embed = embed
         self._vectors = require_finite(embed(list(held_out.values())))
 
@@ -98,7 +98,7 @@ class OverlapIndex:
         words = {id_: normalise(text).split() for id_, text in held_out.items()}
         self.n = n or _ngram_length([len(w) for w in words.values()])
         known = {gram for text in common for gram in self._grams(normalise(text).split())}
-        self._numbers = {id_: set(numbers(text)) for id_, text in held_out.items()}
+        self.numbers = {id_: numbers(text) for id_, text in held_out.items()}
         self._whole = {" ".join(w): id_ for id_, w in words.items()}
         self._index: dict[str, list[str]] = {}
         for id_, w in words.items():
@@ -113,7 +113,7 @@ class OverlapIndex:
         """
         own = set(numbers(text))
         for gram, id_ in self._shared(text):
-            other = self._numbers[id_]
+            other = set(self.numbers[id_])
             if re.search(r"\d", gram) or own <= other or other <= own:
                 return id_
         return None

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import silhouette_score
 
+from pada_graph import clustering
 from pada_graph.clustering import cluster
 from pada_graph.errors import InputError
 
@@ -56,3 +58,24 @@ def test_vectors_that_are_not_finite_are_refused():
     points[4, 2] = np.nan
     with pytest.raises(InputError, match="not finite"):
         cluster(points, 2, 10, 0)
+
+
+def structureless(count: int) -> np.ndarray:
+    points = np.random.default_rng(1).normal(size=(count, 32)).astype(np.float32)
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def test_the_silhouette_is_scikit_learns_own():
+    points = structureless(60)
+    labelings = {k: np.arange(60) % k for k in (2, 3, 5)} | {4: (points[:, :2] > 0) @ [1, 2]}
+    expected = max(labelings, key=lambda k: silhouette_score(points, labelings[k]))
+    assert clustering._best_silhouette(points, labelings) == expected == 4
+
+
+def test_of_very_many_analyses_a_sample_decides_and_one_without_a_cluster_does_not_count(monkeypatch):
+    points = blobs(2, 50)
+    monkeypatch.setattr(clustering, "SILHOUETTE_SAMPLE", 30)
+    rare = np.zeros(100, dtype=int)
+    rare[np.setdiff1d(np.arange(100), np.random.default_rng(0).choice(100, 30, replace=False))[0]] = 1
+    assert clustering._best_silhouette(points, {2: np.repeat([0, 1], 50), 3: rare}) == 2
+    assert cluster(points, 2, 10, 0) == cluster(points, 2, 10, 0)

@@ -112,7 +112,7 @@ def test_a_prompt_that_alone_is_too_large_for_the_cache_is_answered_alone(model,
 
 
 def test_prompts_are_read_in_portions(model, monkeypatch):
-    monkeypatch.setattr(decoding, "READ_TOKENS", 64)
+    monkeypatch.setattr(decoding, "CPU_READ_TOKENS", 64)
     prompts = some_prompts(12)
     answers, calls = decode(model, prompts, 4, together=12)
     assert answers == [alone(model, prompt, 4) for prompt in prompts]

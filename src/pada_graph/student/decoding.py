@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 FREE_COLUMNS = 64  # steps between two copies of the cache
 REFILL = 4  # rows that ended are taken out, and others let in, once they are this part of all
 READ_TOKENS = 2048  # of prompts, at once, which bounds what their layers' results take
-CACHED_TOKENS = 16_384  # of all rows in flight; half a GB for Llama 3.2 1B in bfloat16
+CPU_READ_TOKENS = 512  # they keep a CPU busy, and fewer rows at once are less padded
+CACHED_TOKENS = 32_768  # of all rows in flight; a GB for Llama 3.2 1B in bfloat16
 
 
 @dataclass
@@ -115,6 +116,7 @@ class Decoder:
     ):
         self._model, self._together, self._limit = model, together, limit
         self._ends, self._stopped, self._device = frozenset(ends), stopped, device
+        self._read_tokens = CPU_READ_TOKENS if device.type == "cpu" else READ_TOKENS
         self._rows: list[Row] = []  # in flight
         self._cache: Cache | None = None  # of the rows in flight
         self._seen: torch.Tensor  # bool: rows, columns written or free
@@ -158,7 +160,7 @@ class Decoder:
             rows = [*going, *group, waiting[-1]]
             columns = max(head + len(row.prompt) for row in rows) + self._limit
             full = len(rows) > self._together or len(rows) * columns > CACHED_TOKENS
-            if (full and len(rows) > 1) or (group and (len(group) + 1) * len(group[0].prompt) > READ_TOKENS):
+            if (full and len(rows) > 1) or (group and (len(group) + 1) * len(group[0].prompt) > self._read_tokens):
                 break
             group.append(waiting.pop())
         return group

@@ -109,8 +109,9 @@ class TransformersPredictor:
             yield from decoder.answer(prompts)
             return
         order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-        for start in range(0, len(order), together):
-            indices = order[start : start + together]
+        while order:
+            fit = max(1, decoding.CACHED_TOKENS // (len(prompts[order[0]]) + limit))
+            indices, order = order[: min(together, fit)], order[min(together, fit) :]
             answers = self._generate([prompts[index] for index in indices], limit, stop)
             yield list(zip(indices, answers, strict=True))
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pada_graph.config import Model
 from pada_graph.errors import InputError
 from pada_graph.teacher.logs import hide_secrets
+from pada_graph.teacher.openai_client import use_plain_completions
 from pada_graph.teacher.secrets import redact
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def _make(name: str, settings: dict[str, Any], setting: str, concurrency: int) -
         seconds = _timeout(settings)
         settings["timeout"] = Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds))
     chat = init_chat_model(name, **settings)
+    if type(chat).__name__ == "ChatOpenAI":  # classes that derive from it may look at the typed reply
+        use_plain_completions(chat)
     return chat
 
 

@@ -3,10 +3,14 @@
 import contextvars
 import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
 from time import monotonic, sleep
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pada_graph.errors import StoppedError
 from pada_graph.teacher.gate import LONGEST_BACKOFF, Gate
@@ -55,7 +59,9 @@ def with_retries(call: Callable[[], R], gate: Gate) -> R:
 def within(seconds: float | None, call: Callable[[], R]) -> R:
     """Run `call`, and wait for it no longer than that: time-outs between bytes never end a reply that drips.
 
-    The call goes on in its own thread, which nobody waits for: a blocking read cannot be broken off from outside.
+    The call runs in a thread of its own. Where it is late, nobody waits for that thread any more: a blocking read
+    cannot be broken off from outside. Else the thread serves the next call, since to start one costs more than the
+    rest of the way to the provider's client.
 
     Raises:
         TimeoutError: the call has not returned in time.
@@ -63,18 +69,43 @@ def within(seconds: float | None, call: Callable[[], R]) -> R:
     if seconds is None:
         return call()
     done: Future[R] = Future()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            done.set_result(context.run(call))
-        except BaseException as error:  # of whatever kind: it belongs to the thread that waits
-            done.set_exception(error)
-
-    threading.Thread(target=work, name="teacher-call", daemon=True).start()
+    _idle_helper().tasks.put((partial(contextvars.copy_context().run, call), done))
     try:
         return done.result(seconds)
     except TimeoutError:
         if done.done():
             raise
     raise TimeoutError(f"no whole reply within {seconds:g} s")
+
+
+class _Helper(threading.Thread):
+    """Runs what it is given, one after the other, until the process ends; idle before the answer is told."""
+
+    def __init__(self) -> None:
+        super().__init__(name="teacher-call", daemon=True)
+        self.tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            call, done = self.tasks.get()
+            tell: Callable[[], None]
+            try:
+                tell = partial(done.set_result, call())
+            except BaseException as error:  # of whatever kind: it belongs to the thread that waits
+                tell = partial(done.set_exception, error)
+            del call, done
+            _idle.append(self)
+            tell()
+            del tell
+
+
+_idle: deque[_Helper] = deque()
+
+
+def _idle_helper() -> _Helper:
+    while _idle:
+        with suppress(IndexError):  # another thread took the last one
+            if (helper := _idle.pop()).is_alive():  # not so in a forked child
+                return helper
+    return _Helper()

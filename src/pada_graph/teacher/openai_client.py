@@ -1,0 +1,92 @@
+"""Chat completions of OpenAI's client without its typed requests and responses, which LangChain has no use for.
+
+To walk the types of a request and to build those of its response takes the client more time than to send and receive
+(benchmarks/teacher_calls.py; docs/performance.md). What stays is the client's: authentication, time-outs, connections
+and errors.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+RAW = "X-Stainless-Raw-Response"  # openai/_constants.py: the client returns the response with its headers
+_OPTIONS = frozenset(("extra_headers", "extra_query", "extra_body", "timeout"))  # of a request, and not in its body
+
+
+def use_plain_completions(chat: Any) -> None:
+    """Let a ChatOpenAI of LangChain send its requests as they are, unless it streams or sets options of its own."""
+    chat.client = Completions(chat.root_client, chat.client)
+
+
+class Completions:
+    """Stands in for `openai.resources.chat.Completions`: all of it, but for raw replies that are not streamed."""
+
+    def __init__(self, client: "OpenAI", typed: Any):
+        self._typed = typed
+        self.with_raw_response = RawCompletions(client, typed.with_raw_response)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._typed, name)
+
+
+class RawCompletions:
+    """Its `with_raw_response`."""
+
+    def __init__(self, client: "OpenAI", typed: Any):
+        self._client, self._typed = client, typed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._typed, name)
+
+    def create(self, **payload: Any) -> Any:
+        """Send a request; the reply has `headers` and `parse()`.
+
+        Raises:
+            openai.OpenAIError: as of the typed client.
+        """
+        if payload.get("stream") or _OPTIONS & payload.keys():
+            return self._typed.create(**payload)
+        raw: Any = self._client.post(
+            "/chat/completions", cast_to=object, body=payload, options={"headers": {RAW: "true"}}
+        )
+        return PlainReply(raw.http_response)
+
+
+class PlainReply:
+    """A reply as it came."""
+
+    def __init__(self, response: Any):
+        self.http_response = response
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the response."""
+        headers: Mapping[str, str] = self.http_response.headers
+        return headers
+
+    def parse(self) -> Any:
+        """Its JSON, typed where LangChain looks at the type, in a refusal; of another kind of content the text.
+
+        Raises:
+            ValueError: the JSON is torn.
+        """
+        try:
+            content = self.http_response.json()
+        except ValueError:
+            if "json" in self.headers.get("content-type", ""):
+                raise
+            return self.http_response.text
+        if _is_refusal(content):
+            from openai.types.chat import ChatCompletion
+
+            return ChatCompletion.construct(**content)
+        return content
+
+
+def _is_refusal(content: Any) -> bool:
+    try:
+        return any(choice["message"].get("refusal") for choice in content["choices"])
+    except (TypeError, KeyError, AttributeError):  # not a completion: LangChain says so
+        return False
