@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := bedrock,openai,train,embed,report,local,postgres,ray,studio,tracking,docs,notebooks,dev
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo test soak lint format bench graph notebooks docs docs-serve clean
+.PHONY: setup demo test soak lint format bench bench-gpu graph notebooks docs docs-serve clean
 
 setup: $(VENV)/.ready
 
@@ -59,6 +59,11 @@ bench: setup
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.clustering_guard
 	$(BIN)/python -m benchmarks.table
+
+# On a machine with a GPU: what the student costs there, into benchmarks/results/gpu.
+bench-gpu: setup
+	$(BIN)/python -m benchmarks.predictions $(DATA) --dtype bfloat16
+	$(BIN)/python -m benchmarks.training $(DATA) --dtype bfloat16
 
 # The README's pictures, of the demo's run, by a Chromium of the system.
 .PHONY: screenshots

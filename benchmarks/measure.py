@@ -139,17 +139,32 @@ def machine() -> dict[str, object]:
     return {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": round(memory / 2**30), "system": platform.system()}
 
 
+def gpu(device: str) -> dict[str, object]:
+    """The accelerator that was used, by its name."""
+    if device == "cpu":
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name() if device == "cuda" else device}
+
+
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Installed versions of packages in this environment, Python's first."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
-def save(script: str, rows: list[Row], packages: dict[str, str]) -> None:
-    """Write benchmarks/results/<script>.json and print the rows."""
-    RESULTS.mkdir(exist_ok=True)
+def save(script: str, rows: list[Row], packages: dict[str, str], device: str = "cpu") -> None:
+    """Write benchmarks/results/<script>.json, or gpu/<script>.json there, and print the rows."""
+    folder = RESULTS if device == "cpu" else RESULTS / "gpu"
+    folder.mkdir(parents=True, exist_ok=True)
     command = f"python -m benchmarks.{script} {shlex.join(sys.argv[1:])}".strip()
-    content = {"machine": machine(), "versions": packages, "command": command, "rows": [asdict(row) for row in rows]}
-    (RESULTS / f"{script}.json").write_text(json.dumps(content, indent=1) + "\n")
+    content = {
+        "machine": machine() | gpu(device),
+        "versions": packages,
+        "command": command,
+        "rows": [asdict(row) for row in rows],
+    }
+    (folder / f"{script}.json").write_text(json.dumps(content, indent=1) + "\n")
     show(rows)
 
 

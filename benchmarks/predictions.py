@@ -31,7 +31,7 @@ MODEL = "builtin:smollm2-135m"
 LIMITS = {"squad": 20, "arc_challenge": 4, "gsm8k": 128}  # new tokens
 SPLITS = {"squad": "validation", "arc_challenge": "validation", "gsm8k": "test"}
 GOALS = {"squad": 1.5, "arc_challenge": 1.25, "gsm8k": 1.5}
-FORWARD = (2, 4, 8)  # prompts in one pass
+FORWARD = {"cpu": (2, 4, 8), "cuda": (16, 64, 128)}  # prompts in one pass
 LM_EVAL = ("torch==2.13.0", "lm-eval[hf]==0.4.13", "transformers==5.23.0")
 
 
@@ -41,7 +41,7 @@ class LmEval:
     def __init__(self, path: str, dtype: str):
         script = Path(__file__).parent / "peers" / "lm_eval_predictions.py"
         self._process = subprocess.Popen(
-            [peer_python("lm_eval", *LM_EVAL), script, path, dtype],
+            [peer_python("lm_eval", *LM_EVAL), script, path, dtype, models.device()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -73,7 +73,7 @@ def plain_loop(model: Any, tokenizer: Any, ends: list[int], job: dict[str, Any])
     for start in range(0, len(job["prompts"]), 16):
         inputs = tokenizer(
             job["prompts"][start : start + 16], return_tensors="pt", padding=True, add_special_tokens=False
-        )
+        ).to(model.device)
         with torch.inference_mode():
             output = model.generate(
                 **inputs, max_new_tokens=job["limit"], do_sample=False, eos_token_id=ends,
@@ -87,15 +87,18 @@ def forward_speed(model: Any, prompts: list[list[int]]) -> float:
     """Tokens a second of the fastest forward pass over these prompts, scored at their ends."""
     import torch
 
+    def forward(ids: Any) -> None:
+        model(input_ids=ids, use_cache=False, logits_to_keep=1).logits.tolist()  # waits for a GPU
+
     order = sorted(prompts, key=len)
     found = []
-    for size in FORWARD:
+    for size in FORWARD[model.device.type]:
         middle = order[len(order) // 2 - size // 2 :][:size]
         width = len(middle[0])  # the shortest: cut to one length, so that nothing is padding
-        ids = torch.tensor([prompt[:width] for prompt in middle])
+        ids = torch.tensor([prompt[:width] for prompt in middle], device=model.device)
         for _ in range(5):
             with torch.inference_mode():
-                took = seconds(lambda: model(input_ids=ids, use_cache=False, logits_to_keep=1))  # noqa: B023
+                took = seconds(partial(forward, ids))
             found.append(ids.numel() / took)
     return max(found)
 
@@ -163,7 +166,7 @@ def main() -> None:
         rows.append(compare(peer=speed["loop"], peer_name="plain generate, batch 16"))
         said = f"{same} of {given.rows} answers are lm-eval's to the letter"
         print(f"{name}: {said}; seconds at its batch sizes {sizes}", flush=True)
-    save("predictions", rows, versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]})
+    save("predictions", rows, versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}, models.device())
 
 
 if __name__ == "__main__":

@@ -58,11 +58,11 @@ def defaults(work: TrainJob) -> list[float]:
     from trl import SFTConfig, SFTTrainer
 
     tokenizer = models.load_tokenizer(models.resolve(MODEL))
-    rows = training._rows(work, models.resolve(MODEL), tokenizer)  # tokens and labels: the loss is of the same tokens
+    rows = training._rows(work, models.resolve(MODEL), tokenizer)  # the loss is of the same tokens
     arguments = SFTConfig(
         output_dir=str(work.adapter), num_train_epochs=1, learning_rate=RATE, per_device_train_batch_size=BATCH,
-        use_cpu=True, bf16=work.dtype == "bfloat16", logging_steps=1, report_to="none", disable_tqdm=True, seed=SEED,
-        model_init_kwargs={"dtype": getattr(torch, work.dtype)},
+        use_cpu=models.device() == "cpu", bf16=work.dtype == "bfloat16", logging_steps=1, report_to="none",
+        disable_tqdm=True, seed=SEED, model_init_kwargs={"dtype": getattr(torch, work.dtype)},
     )  # fmt: skip
     trainer = SFTTrainer(
         models.resolve(MODEL), arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
@@ -85,12 +85,14 @@ def loop(work: TrainJob) -> list[float]:
     rows = training._rows(work, base, tokenizer)
     torch.manual_seed(SEED)
     dtype = models.choose_dtype(work.dtype)
-    model = get_peft_model(models.load_base(base, dtype), _lora(work)).train()
+    device = models.device()
+    model = get_peft_model(models.load_base(base, dtype), _lora(work)).to(device).train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.0)
     random.Random(SEED).shuffle(rows)
     steps = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    together = training.rows_together(BATCH, max(len(row["input_ids"]) for row in rows), training.CPU_TOKENS)
+    limit = training.CPU_TOKENS if device == "cpu" else None
+    together = training.rows_together(BATCH, max(len(row["input_ids"]) for row in rows), limit)
     losses = []
     yield_start()
     for number, step in enumerate(steps):
@@ -104,9 +106,9 @@ def loop(work: TrainJob) -> list[float]:
             ids = torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in part])
             labels = torch.tensor([row["labels"] + [render.IGNORED] * (width - len(row["labels"])) for row in part])
             seen = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in part])
-            labels = labels[:, 1:]
+            ids, labels, seen = (part.to(device) for part in (ids, labels[:, 1:], seen))
             scored = (labels != render.IGNORED).any(dim=0).nonzero().squeeze(1)
-            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):
                 logits = model(input_ids=ids, attention_mask=seen, use_cache=False, logits_to_keep=scored).logits
             total = cross_entropy(
                 logits.flatten(0, 1).float(), labels[:, scored].flatten(), ignore_index=render.IGNORED, reduction="sum"
@@ -176,7 +178,7 @@ def main() -> None:
         peer=speed["defaults"], peer_name="SFTTrainer, defaults", floor=speed["loop"],
         goal=">= 2.5 x at equal loss, >= 85 % of the loop", met=ratio >= 2.5 and share >= 0.85 and equal,
     )  # fmt: skip
-    save("training", [row], versions(("torch", "transformers", "trl", "peft")))
+    save("training", [row], versions(("torch", "transformers", "trl", "peft")), models.device())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """lm-evaluation-harness's `hf` model on prompts of ours; run by the Python of its own environment.
 
-lm_eval_predictions.py MODEL DTYPE: reads one JSON object a line, {prompts, stop, limit, batch_size}, and answers each
-with {seconds, texts}. The model is loaded before the first.
+lm_eval_predictions.py MODEL DTYPE DEVICE: reads one JSON object a line, {prompts, stop, limit, batch_size}, and
+answers each with {seconds, texts}. The model is loaded before the first.
 """
 
 import json
@@ -14,8 +14,8 @@ from lm_eval.models.huggingface import HFLM
 
 
 def main() -> None:
-    model, dtype = sys.argv[1:]
-    lm = HFLM(pretrained=model, dtype=dtype, device="cpu", add_bos_token=False)
+    model, dtype, device = sys.argv[1:]
+    lm = HFLM(pretrained=model, dtype=dtype, device=device, add_bos_token=False)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         job = SimpleNamespace(**json.loads(line))

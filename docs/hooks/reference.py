@@ -1,6 +1,7 @@
-"""Tables of the reference that are written while the site is built, so that they cannot differ from the code.
+"""Tables that are written while the site is built, so that they cannot differ from the code and what was measured.
 
-A page says where: `<!-- generated: cli -->`, `<!-- generated: config -->`, `<!-- generated: record Prediction -->`.
+A page says where: `<!-- generated: cli -->`, `<!-- generated: config -->`, `<!-- generated: record Prediction -->`,
+`<!-- generated: benchmark startup -->`.
 """
 
 import inspect
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -19,13 +21,14 @@ from typing_extensions import TypedDict
 from pada_graph import state
 from pada_graph.config import Model, Models, RunConfig
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 MARKER = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 SIGNS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put each table in the place of its marker."""
-    writers = {"cli": lambda _: commands(), "config": lambda _: keys(), "record": record}
+    writers = {"cli": lambda _: commands(), "config": lambda _: keys(), "record": record, "benchmark": benchmark}
     return MARKER.sub(lambda match: writers[match[1]](match[2]), markdown)
 
 
@@ -69,6 +72,33 @@ def record(name: str) -> str:
         if match := re.fullmatch(r"    (\w+): (.+?)(?:  # (.*))?", line):
             lines.append(f"| `{match[1]}` | {_cell(f'`{match[2]}`')} | {_cell(match[3] or '')} |")
     return "\n".join(lines)
+
+
+def benchmark(script: str) -> str:
+    """What benchmarks/results/SCRIPT.json holds, with the command and the machine that it comes from."""
+    found = json.loads((RESULTS / f"{script}.json").read_text(encoding="utf-8"))
+    machine, command = found["machine"], found["command"]
+    lines = [
+        f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB",
+        "",
+        "| what | unit | ours | beside | | ratio | floor | share of it | goal | met |",
+        "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | --- | --- |",
+    ]
+    for row in found["rows"]:
+        share = "" if row["share_of_floor"] is None else f"{row['share_of_floor']:.0%}"
+        met = {True: "yes", False: "no"}.get(row["met"], "")
+        cells = [
+            row["name"], row["unit"], _number(row["ours"]), _number(row["peer"]), row["peer_name"],
+            _number(row["ratio"]), _number(row["floor"]), share, row["goal"], met,
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _default(name: str, field: FieldInfo) -> str:

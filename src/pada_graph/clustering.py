@@ -12,7 +12,7 @@ from pada_graph.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-SILHOUETTE_SAMPLE = 5000  # whose distances take 100 MB
+SILHOUETTE_SAMPLE = 2000  # more would cost as much as the fits
 
 
 class SentenceEmbedder:

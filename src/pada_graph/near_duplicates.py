@@ -59,10 +59,10 @@ def numbers(text: str) -> tuple[str, ...]:
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     folded = _TENS_AND_UNIT.sub(lambda found: str(_VALUES[found[1]] + _VALUES[found[2]]), folded)
-    values = (_plain(match) for match in _NUMBER.findall(folded))
-    return tuple(sorted({number for number in values if number not in ("", "1")}))
+    return tuple(sorted(set(map(_plain, _NUMBER.findall(folded))) - {"", "1"}))
 
 
+@lru_cache(10_000)
 def _plain(number: str) -> str:
     if number in _VALUES:
         return str(_VALUES[number] or "")

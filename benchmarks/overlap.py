@@ -1,0 +1,51 @@
+"""What would a run gain if its stages overlapped? Read from the events of finished runs.
+
+    python -m benchmarks.overlap RUN_DIR [RUN_DIR ...]
+
+The graph lets two things wait for each other that need not: the evaluation of D_train's rows, which generation alone
+needs, could go on while the failures of validation are analysed. The most that this can save is the shorter of the two,
+in every round; where both compute on the same processor it saves less.
+"""
+
+import json
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.measure import Row, show
+
+
+def rounds(events: list[dict[str, object]]) -> dict[int, Counter[str]]:
+    """Seconds of each round's train evaluation ("train") and pattern analysis ("analysis")."""
+    found: dict[int, Counter[str]] = {}
+    for before, after in pairwise(events):
+        if after["event"] == "session":  # a pause
+            continue
+        seconds = float(str(after["time"])) - float(str(before["time"]))
+        iteration = after.get("iteration")
+        if after["event"] in ("predicting", "score") and after.get("split") == "train" and iteration is not None:
+            found.setdefault(int(str(iteration)) + 1, Counter())["train"] += seconds
+        elif after["event"] in ("select_errors", "analyze_errors", "cluster_analyses", "pattern", "strategy"):
+            found.setdefault(int(str(iteration)), Counter())["analysis"] += seconds
+    return found
+
+
+def main() -> None:
+    rows = []
+    for place in map(Path, sys.argv[1:]):
+        events = [json.loads(line) for line in (place / "events.jsonl").read_text().splitlines()]
+        pauses = sum(
+            after["time"] - before["time"] for before, after in pairwise(events) if after["event"] == "session"
+        )
+        whole = events[-1]["time"] - events[0]["time"] - pauses
+        for number, took in sorted(rounds(events).items()):
+            least = min(took["train"], took["analysis"])
+            stages = f"train evaluation {took['train']:.1f} s, analysis {took['analysis']:.1f} s"
+            name = f"{place.name}, round {number}: {stages}"
+            rows.append(Row(name, "s of the run", least, whole, "whole run", least / whole))
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()
