@@ -59,9 +59,8 @@ def with_retries(call: Callable[[], R], gate: Gate) -> R:
 def within(seconds: float | None, call: Callable[[], R]) -> R:
     """Run `call`, and wait for it no longer than that: time-outs between bytes never end a reply that drips.
 
-    The call runs in a thread of its own. Where it is late, nobody waits for that thread any more: a blocking read
-    cannot be broken off from outside. Else the thread serves the next call, since to start one costs more than the
-    rest of the way to the provider's client.
+    The call runs in another thread, which serves the next call once this one has returned. Where it is late, nobody
+    waits for that thread any more: a blocking read cannot be broken off from outside.
 
     Raises:
         TimeoutError: the call has not returned in time.
