@@ -81,15 +81,15 @@ def benchmark(script: str) -> str:
     lines = [
         f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB",
         "",
-        "| what | unit | ours | beside | | ratio | floor | share of it | goal | met |",
-        "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: | --- | --- |",
+        "| what | ours | beside | | ratio | goal | met | floor | of it |",
+        "| --- | ---: | ---: | --- | ---: | --- | --- | ---: | ---: |",
     ]
     for row in found["rows"]:
         share = "" if row["share_of_floor"] is None else f"{row['share_of_floor']:.0%}"
         met = {True: "yes", False: "no"}.get(row["met"], "")
         cells = [
-            row["name"], row["unit"], _number(row["ours"]), _number(row["peer"]), row["peer_name"],
-            _number(row["ratio"]), _number(row["floor"]), share, row["goal"], met,
+            f"{row['name']} ({row['unit']})", _number(row["ours"]), _number(row["peer"]), row["peer_name"],
+            _number(row["ratio"]), row["goal"], met, _number(row["floor"]), share,
         ]  # fmt: skip
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)
