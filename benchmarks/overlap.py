@@ -12,22 +12,22 @@ import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Row, show
 
+from pada_graph.stages import STAGES
 
-def rounds(events: list[dict[str, object]]) -> dict[int, Counter[str]]:
+
+def rounds(events: list[dict[str, Any]]) -> dict[int, Counter[str]]:
     """Seconds of each round's train evaluation ("train") and pattern analysis ("analysis")."""
     found: dict[int, Counter[str]] = {}
     for before, after in pairwise(events):
-        if after["event"] == "session":  # a pause
-            continue
-        seconds = float(str(after["time"])) - float(str(before["time"]))
-        iteration = after.get("iteration")
-        if after["event"] in ("predicting", "score") and after.get("split") == "train" and iteration is not None:
-            found.setdefault(int(str(iteration)) + 1, Counter())["train"] += seconds
-        elif after["event"] in ("select_errors", "analyze_errors", "cluster_analyses", "pattern", "strategy"):
-            found.setdefault(int(str(iteration)), Counter())["analysis"] += seconds
+        stage, seconds = STAGES.get(after["event"]), after["time"] - before["time"]  # a pause ends with "session"
+        if stage == "prediction" and after["split"] == "train" and after["iteration"] is not None:
+            found.setdefault(after["iteration"] + 1, Counter())["train"] += seconds
+        elif stage == "pattern analysis":
+            found.setdefault(after["iteration"], Counter())["analysis"] += seconds
     return found
 
 

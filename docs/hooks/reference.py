@@ -87,18 +87,11 @@ def benchmark(script: str) -> str:
     for row in found["rows"]:
         share = "" if row["share_of_floor"] is None else f"{row['share_of_floor']:.0%}"
         met = {True: "yes", False: "no"}.get(row["met"], "")
-        cells = [
-            f"{row['name']} ({row['unit']})", _number(row["ours"]), _number(row["peer"]), row["peer_name"],
-            _number(row["ratio"]), row["goal"], met, _number(row["floor"]), share,
-        ]  # fmt: skip
+        said = {name: "" if row[name] is None else f"{row[name]:.4g}" for name in ("ours", "peer", "ratio", "floor")}
+        what, whom, goal = f"{row['name']} ({row['unit']})", row["peer_name"], row["goal"]
+        cells = [what, said["ours"], said["peer"], whom, said["ratio"], goal, met, said["floor"], share]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _default(name: str, field: FieldInfo) -> str:

@@ -10,6 +10,7 @@ from langchain.chat_models import init_chat_model
 
 from pada_graph.teacher import openai_client
 from pada_graph.teacher.models import load_chat_model
+from pada_graph.teacher.provider_errors import is_transient
 from tests.fake_provider import Answer, FakeProvider
 from tests.provider_tools import teacher_for
 
@@ -25,11 +26,6 @@ def typed(model: Any) -> Any:
     """The chat model as LangChain makes it."""
     settings = {name: value for name, value in model.model_extra.items() if name != "temperature"}
     return init_chat_model(model.model, temperature=model.temperature, max_retries=0, **settings)
-
-
-def said(message: Any) -> dict[str, Any]:
-    """All of a message but the id of its run."""
-    return {name: value for name, value in message.model_dump().items() if name != "id"}
 
 
 def completion(**message: Any) -> bytes:
@@ -82,12 +78,14 @@ def test_a_refusal_is_no_text_for_the_run(tmp_path: Path) -> None:
     [b"", b"[]", b"null", b'"text"', b"{}", b'{"choices": null}', b'{"choices": [7]}', b'{"choices": [{"message": 7}]}',
      b'{"choices": [{"message": null}]}', b'{"error": {"message": "no"}}', b'{"choices": [', b"<html>"],
 )  # fmt: skip
-def test_what_is_no_completion_is_an_error_with_both(raw: bytes) -> None:
+def test_what_is_no_completion_is_an_error_and_asked_again_or_not_as_with_the_typed_client(raw: bytes) -> None:
     with FakeProvider(lambda request: Answer(raw=raw)) as provider:
+        again = []
         for chat in (load_chat_model(provider.openai()), typed(provider.openai())):
-            with pytest.raises(Exception) as caught:
+            with pytest.raises(Exception, match=r".*") as caught:
                 chat.invoke("hi")
-            assert isinstance(caught.value, Exception) and not isinstance(caught.value, AssertionError)
+            again.append(is_transient(caught.value))
+    assert again[0] == again[1]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500])

@@ -110,8 +110,8 @@ class TransformersPredictor:
             return
         order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
         while order:
-            fit = max(1, decoding.CACHED_TOKENS // (len(prompts[order[0]]) + limit))
-            indices, order = order[: min(together, fit)], order[min(together, fit) :]
+            count = min(together, max(1, decoding.CACHED_TOKENS // (len(prompts[order[0]]) + limit)))
+            indices, order = order[:count], order[count:]
             answers = self._generate([prompts[index] for index in indices], limit, stop)
             yield list(zip(indices, answers, strict=True))
 

@@ -1,8 +1,8 @@
 """Chat completions of OpenAI's client without its typed requests and responses, which LangChain has no use for.
 
-To walk the types of a request and to build those of its response takes the client more time than to send and receive
-(benchmarks/teacher_calls.py; docs/performance.md). What stays is the client's: authentication, time-outs, connections
-and errors.
+To walk the types of a request and to build those of its response was the largest part of a call's processor time, in a
+profile by hand; benchmarks/teacher_calls.py has what a call takes now. What stays is the client's: authentication,
+time-outs, connections and errors.
 """
 
 from collections.abc import Mapping
