@@ -12,7 +12,7 @@ from typing import Any
 
 from pada_graph.config import Student
 from pada_graph.services import Completion
-from pada_graph.student import decoding, manifest, models, render
+from pada_graph.student import decoding, manifest, models, packing, render
 
 
 class TransformersPredictor:
@@ -66,6 +66,7 @@ class TransformersPredictor:
         self._tokenizer = models.load_tokenizer(path)
         self._ends = models.end_ids(path, self._tokenizer)
         base = models.load_base(path, models.choose_dtype(self._student.dtype)).to(models.device()).eval()
+        packing.pack(base)
         # A model's own defaults (temperature, repetition penalty) do not apply: decoding is greedy.
         base.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=self._ends, pad_token_id=self._tokenizer.pad_token_id

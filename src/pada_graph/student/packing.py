@@ -1,0 +1,43 @@
+"""Weights laid out once as oneDNN multiplies them, for answers on a CPU in float32.
+
+PyTorch has MKL do such products, which lays a weight out anew for each: where rows are few and the vocabulary is large,
+that takes longer than the product. The two operators are what torch.compile puts in the place of a frozen layer
+(torch/_inductor/fx_passes/mkldnn_fusion.py).
+"""
+
+from functools import cache
+from typing import Any
+
+
+def pack(model: Any) -> None:
+    """Replace the linear layers of a model in place; elsewhere than on a CPU in float32 nothing happens.
+
+    The model can take adapters and answer afterwards, but neither be trained nor saved.
+    """
+    import torch
+
+    if model.device.type != "cpu" or model.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return
+    for name, layer in list(model.named_modules()):
+        if type(layer) is torch.nn.Linear:
+            parent, _, place = name.rpartition(".")
+            setattr(model.get_submodule(parent), place, _packed_linear()(layer))
+
+
+@cache
+def _packed_linear() -> Any:
+    import torch
+
+    class PackedLinear(torch.nn.Linear):
+        """A linear layer that is frozen; PEFT takes it for any other."""
+
+        def __init__(self, layer: torch.nn.Linear):
+            torch.nn.Module.__init__(self)
+            self.in_features, self.out_features, self.bias = layer.in_features, layer.out_features, layer.bias
+            self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach()))
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
+            return result
+
+    return PackedLinear
