@@ -46,19 +46,20 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Hours: each script measures ours and its peers in turn, five times; peers get environments of their own in build/.
+# Most of a day: ours and peers in turn, five times; peers get environments of their own in build/. DATA holds the public
+# rows (docs/performance.md); a script that fails leaves the others to run, and the table at the end shows what is kept.
 DATA ?= ../shared/data
 bench: setup
-	$(BIN)/python -m benchmarks.predictions $(DATA)
-	$(BIN)/python -m benchmarks.training $(DATA)
-	$(BIN)/python -m benchmarks.teacher_calls
-	$(BIN)/python -m benchmarks.rate_limit
-	$(BIN)/python -m benchmarks.rows_lost
-	$(BIN)/python -m benchmarks.graph_cost
-	$(BIN)/python -m benchmarks.growth
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.clustering_guard
-	$(BIN)/python -m benchmarks.table
+	-$(BIN)/python -m benchmarks.predictions $(DATA)
+	-$(BIN)/python -m benchmarks.training $(DATA)
+	-$(BIN)/python -m benchmarks.teacher_calls
+	-$(BIN)/python -m benchmarks.rate_limit
+	-$(BIN)/python -m benchmarks.rows_lost
+	-$(BIN)/python -m benchmarks.graph_cost
+	-$(BIN)/python -m benchmarks.growth
+	-$(BIN)/python -m benchmarks.startup
+	-$(BIN)/python -m benchmarks.clustering_guard
+	-$(BIN)/python -m benchmarks.table
 
 # On a machine with a GPU: what the student costs there, into benchmarks/results/gpu.
 bench-gpu: setup

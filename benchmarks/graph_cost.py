@@ -75,8 +75,10 @@ class BareTeacher:
 
     def __init__(self, config: RunConfig):
         self._chat = load_chat_model(config.models.analyst)
+        self.calls = 0
 
     def ask(self, role: str, prompt: str, *, item: str, attempt: int = 0) -> Reply:
+        self.calls += 1
         return Reply(str(self._chat.invoke(prompt).text), "stop", 0, 0)
 
     def usage(self) -> dict[str, Any]:
@@ -183,7 +185,9 @@ def main() -> None:
         }
     )
     shared = default_services(config, Path(tempfile.mkdtemp()))  # models loaded once for both
-    bare = Services(BareTeacher(config), shared.embedder, shared.trainer, shared.predictor)
+    asked = BareTeacher(config)
+    bare = Services(asked, shared.embedder, shared.trainer, shared.predictor)
+    teachers = []
     with tempfile.TemporaryDirectory() as place:
         folders = iter(Path(place) / str(number) for number in range(1000))
 
@@ -193,6 +197,7 @@ def main() -> None:
             folder = next(folders)
             teacher = JournaledTeacher(config.models, config.limits, folder / "teacher_calls.sqlite")
             run(config, folder, services=Services(teacher, shared.embedder, shared.trainer, shared.predictor))
+            teachers.append(teacher)
 
         def plain() -> None:
             folder = next(folders)
@@ -203,6 +208,9 @@ def main() -> None:
             started = time.perf_counter()
             warm_up()
             print(f"{warm_up.__name__}, not counted: {time.perf_counter() - started:.1f} s", flush=True)
+        calls = sum(used["calls"] for used in teachers[0].usage().values())
+        if calls != asked.calls:
+            raise RuntimeError(f"the sides do not do the same: {calls} and {asked.calls} calls of the teacher")
         took = medians({"ours": lambda: seconds(ours), "plain": lambda: seconds(plain)}, given.times)
     row = compared(
         f"whole run, {given.rows} rows, two iterations", "s", took["ours"], peer=took["plain"],

@@ -30,7 +30,7 @@ WIDTH = 150  # characters of the table where no terminal says otherwise
 
 @dataclass(frozen=True)
 class Row:
-    """One question and its answer. `met` is None where a machine cannot tell, with the reason as `goal`."""
+    """One question and its answer; `met` is None where there is no goal."""
 
     name: str
     unit: str
@@ -116,12 +116,13 @@ def peer_python(name: str, *packages: str) -> Path:
     """The Python of a peer's own virtual environment in build/peers, made if it is not there."""
     folder = PEERS / name
     python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
+    ready, wanted = folder / "ready", "\n".join(packages)
+    if not ready.exists() or ready.read_text() != wanted:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for package in packages:  # one by one: torch's version is fixed before anything asks for another
             subprocess.run([*pip, package], check=True)
-        (folder / "ready").touch()
+        ready.write_text(wanted)
     return python
 
 

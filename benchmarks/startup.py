@@ -10,7 +10,6 @@ of a run gets.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from benchmarks.measure import compared, in_turn, process, save, versions
 
 from pada_graph.config import Lora
 from pada_graph.executors import forks
-from pada_graph.executors.local import LocalTrainer
+from pada_graph.executors.local import LocalTrainer, environment
 from pada_graph.services import TrainJob
 
 PLAIN = "import json"
@@ -47,7 +46,7 @@ class NewProcesses(LocalTrainer):
     """As it was: a new Python for every job."""
 
     def _start(self, job_file: Path, output: object) -> object:
-        return forks.plain(["-m", "pada_graph.student.worker", str(job_file), forks.PARENT], output, dict(os.environ))
+        return forks.plain(["-m", "pada_graph.student.worker", str(job_file), forks.PARENT], output, environment())
 
 
 def main() -> None:

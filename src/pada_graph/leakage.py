@@ -74,15 +74,23 @@ class LeakageGuard:
 
     def _rephrased(self, texts: Sequence[str]) -> list[Hit | None]:
         """For each text, the closest held-out row whose numbers agree, if it is close enough."""
+        import numpy as np
+
         hits: list[Hit | None] = [None] * len(texts)
-        rivals = {place: rows for place, text in enumerate(texts) if (rows := self._rivals(numbers(text)))}
-        if rivals:
-            vectors = require_finite(self._embed([texts[place] for place in rivals]))
-            for (place, rows), vector in zip(rivals.items(), vectors, strict=True):
-                cosines = self._vectors[rows] @ vector
-                best = int(cosines.argmax())
-                if cosines[best] >= COSINE:
-                    hits[place] = Hit("embedding", self._ids[rows[best]], round(float(cosines[best]), 3))
+        alike: dict[tuple[str, ...], list[int]] = {}  # places of texts, by their numbers
+        for place, text in enumerate(texts):
+            if self._rivals(values := numbers(text)):
+                alike.setdefault(values, []).append(place)
+        places = [place for together in alike.values() for place in together]
+        if not places:
+            return hits
+        vectors = dict(zip(places, require_finite(self._embed([texts[place] for place in places])), strict=True))
+        for values, together in alike.items():
+            rows = self._rivals(values)
+            cosines = self._vectors[rows] @ np.stack([vectors[place] for place in together]).T
+            for place, of_text, best in zip(together, cosines.T, cosines.argmax(axis=0), strict=True):
+                if of_text[best] >= COSINE:
+                    hits[place] = Hit("embedding", self._ids[rows[best]], round(float(of_text[best]), 3))
         return hits
 
     def _rivals(self, values: tuple[str, ...]) -> list[int]:

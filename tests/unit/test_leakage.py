@@ -105,6 +105,21 @@ def test_held_out_rows_are_embedded_once_and_a_batch_in_one_call_without_those_o
     assert calls == [2, 1]
 
 
+def test_a_batch_gets_what_each_text_gets_alone():
+    held_out = {
+        f"v{k}": f"Which {topic} has {k % 3 or 'no'} of it?" for k, topic in enumerate(["dew", "hen", "capital"] * 4)
+    }
+    texts = [
+        f"{word} and {number} more"
+        for word in ("moisture", "eggs", "seat of government", "sky")
+        for number in (0, 1, "")
+    ]
+    guard = LeakageGuard(held_out, [], by_topic)
+    hits = guard.check(texts)
+    assert hits == [guard.check([text])[0] for text in texts]
+    assert None in hits and len({hit.id for hit in hits if hit}) > 2
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

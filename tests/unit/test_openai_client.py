@@ -1,6 +1,7 @@
 """OpenAI's client without its typed requests and responses: the same requests, the same messages, the same errors."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,19 @@ def test_requests_are_those_of_the_typed_client(settings: dict[str, Any]) -> Non
         for request in (plain, usual)
     ]
     assert sent[0] == sent[1]
+
+
+def test_an_organisations_admin_key_goes_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "the-admin-key")
+    with FakeProvider(lambda request: "ok") as provider:
+        load_chat_model(provider.openai()).invoke("hi")
+        with_key = provider.requests[-1]
+        chat: Any = load_chat_model(provider.openai())
+        chat.root_client.api_key = ""
+        with suppress(openai.OpenAIError, TypeError):  # whichever way it says that a key is missing
+            chat.invoke("hi")
+    assert with_key.headers["authorization"] != "Bearer the-admin-key"
+    assert not any("the-admin-key" in str(request.headers) for request in provider.requests)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("peft")
 
+from pada_graph import stopping
 from pada_graph.config import Inference, Lora, Student
 from pada_graph.errors import StoppedError
 from pada_graph.student import manifest, models, render
@@ -201,3 +202,19 @@ def test_smollm2_answers_sensibly_and_as_one_row_at_a_time():
     assert "blue" in answers[2][0].lower()
     path = models.resolve("builtin:smollm2-135m")
     assert [text for text, _ in answers] == plain(models.load_base(path, torch.float32), path, prompts, 24)
+
+
+def test_a_session_that_has_to_stop_is_not_kept_waiting_for_the_rows_in_flight(monkeypatch):
+    stop, steps = stopping.Stop(), []
+    monkeypatch.setattr(stopping, "check", lambda real=stopping.check: (steps.append(1), real()))
+    token = stopping.current.set(stop)
+    try:
+        answers = tiny().predict(None, PROMPTS, max_new_tokens=40, stop=())
+        next(answers)
+        before = len(steps)
+        stop.tell(KeyboardInterrupt())
+        with pytest.raises(StoppedError, match="stopping"):
+            list(answers)
+        assert len(steps) == before + 1
+    finally:
+        stopping.current.reset(token)

@@ -4,10 +4,12 @@ import contextvars
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from pada_graph.teacher import retries
 from pada_graph.teacher.retries import within
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
@@ -55,6 +57,18 @@ def test_a_late_call_is_left_and_its_answer_is_nobodys() -> None:
     release.set()
     assert ended.wait(LONG)
     assert [within(LONG, lambda n=n: n) for n in range(20)] == list(range(20))  # type: ignore[misc]
+
+
+def test_a_reply_that_comes_as_the_time_runs_out_is_not_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class JustInTime(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            found = super().result()
+            if timeout is not None:  # the wait ends, and the answer is there when one looks again
+                raise TimeoutError
+            return found
+
+    monkeypatch.setattr(retries, "Future", JustInTime)
+    assert within(LONG, lambda: "paid") == "paid"
 
 
 def test_many_callers_get_their_own_answers() -> None:

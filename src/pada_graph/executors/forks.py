@@ -27,7 +27,7 @@ READ_AT_IMPORT = (
     "MALLOC_", "MKL_", "OMP_", "OPENBLAS", "PYTHON", "PYTORCH", "SSL_", "TOKENIZERS", "TORCH", "TRANSFORMERS", "TRL_",
     "USE_", "XDG_",
 )  # fmt: skip
-DEVICES = [Path("/dev/nvidiactl"), Path("/dev/kfd")]
+DEVICES = [Path("/dev") / name for name in ("nvidiactl", "kfd", "dxg", "nvmap")]  # CUDA, ROCm, WSL, Jetson
 LONGEST_REQUEST = 100_000  # bytes; a socket takes twice that
 
 

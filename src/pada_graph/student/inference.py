@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pada_graph import stopping
 from pada_graph.config import Student
 from pada_graph.services import Completion
 from pada_graph.student import decoding, manifest, models, packing, render
@@ -41,7 +42,7 @@ class TransformersPredictor:
 
         Raises:
             InputError: the model cannot be loaded.
-            StoppedError: the adapter is damaged, or another base model's or rank's.
+            StoppedError: the adapter is damaged, or another base model's or rank's; or the session has to stop.
         """
         with self._lock:
             self._load()
@@ -117,6 +118,7 @@ class TransformersPredictor:
             yield list(zip(indices, answers, strict=True))
 
     def _forward(self, **inputs: Any) -> Any:
+        stopping.check()  # at every step: with many rows in flight the first answer may take minutes
         return self._model(**inputs)
 
     def _generate(self, rows: list[list[int]], limit: int, stop: tuple[str, ...]) -> list[list[int]]:

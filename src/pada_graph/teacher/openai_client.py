@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openai import OpenAI
+    from openai._types import RequestOptions
 
 RAW = "X-Stainless-Raw-Response"  # openai/_constants.py: the client returns the response with its headers
 _OPTIONS = frozenset(("extra_headers", "extra_query", "extra_body", "timeout"))  # of a request, and not in its body
@@ -48,9 +49,8 @@ class RawCompletions:
         """
         if payload.get("stream") or _OPTIONS & payload.keys():
             return self._typed.create(**payload)
-        raw: Any = self._client.post(
-            "/chat/completions", cast_to=object, body=payload, options={"headers": {RAW: "true"}}
-        )
+        options: RequestOptions = {"headers": {RAW: "true"}, "security": {"bearer_auth": True}}
+        raw: Any = self._client.post("/chat/completions", cast_to=object, body=payload, options=options)
         return PlainReply(raw.http_response)
 
 

@@ -69,11 +69,10 @@ def within(seconds: float | None, call: Callable[[], R]) -> R:
         return call()
     done: Future[R] = Future()
     _idle_helper().tasks.put((partial(contextvars.copy_context().run, call), done))
-    try:
+    with suppress(TimeoutError):
         return done.result(seconds)
-    except TimeoutError:
-        if done.done():
-            raise
+    if done.done():  # it came at the last moment, or it is the call's own error
+        return done.result()
     raise TimeoutError(f"no whole reply within {seconds:g} s")
 
 
