@@ -112,7 +112,7 @@ def test_a_batch_gets_what_each_text_gets_alone():
     texts = [
         f"{word} and {number} more"
         for word in ("moisture", "eggs", "seat of government", "sky")
-        for number in (0, 1, "")
+        for number in (0, 1, 2, "")
     ]
     guard = LeakageGuard(held_out, [], by_topic)
     hits = guard.check(texts)
