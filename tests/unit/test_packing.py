@@ -56,11 +56,16 @@ def test_an_adapter_acts_on_a_packed_model_as_on_a_plain_one():
 
 
 def test_the_head_is_packed_and_the_embedding_that_shares_its_weight_is_not():
-    model = tiny()
-    embedding = model.get_input_embeddings().weight.clone()
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(**small, vocab_size=50, tie_word_embeddings=True)).eval()
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    embedding, before = model.get_input_embeddings().weight.clone(), logits(model)
     packing.pack(model)
     assert model.lm_head.weight.layout == torch._mkldnn
     assert torch.equal(model.get_input_embeddings().weight, embedding)
+    torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-5)
 
 
 def test_another_dtype_is_left_as_it_is():
