@@ -79,18 +79,17 @@ class LeakageGuard:
         hits: list[Hit | None] = [None] * len(texts)
         alike: dict[tuple[str, ...], list[int]] = {}  # places of texts, by their numbers
         for place, text in enumerate(texts):
-            if self._rivals(values := numbers(text)):
-                alike.setdefault(values, []).append(place)
-        places = [place for together in alike.values() for place in together]
-        if not places:
+            alike.setdefault(numbers(text), []).append(place)
+        rivals = {values: rows for values in alike if (rows := self._rivals(values))}
+        if not rivals:
             return hits
-        vectors = dict(zip(places, require_finite(self._embed([texts[place] for place in places])), strict=True))
-        for values, together in alike.items():
-            rows = self._rivals(values)
-            cosines = self._vectors[rows] @ np.stack([vectors[place] for place in together]).T
-            for place, of_text, best in zip(together, cosines.T, cosines.argmax(axis=0), strict=True):
-                if of_text[best] >= COSINE:
-                    hits[place] = Hit("embedding", self._ids[rows[best]], round(float(of_text[best]), 3))
+        vectors = require_finite(self._embed([texts[place] for values in rivals for place in alike[values]]))
+        ends = np.cumsum([len(alike[values]) for values in rivals])
+        for (values, rows), some in zip(rivals.items(), np.split(vectors, ends[:-1]), strict=True):
+            for place, cosines in zip(alike[values], some @ self._vectors[rows].T, strict=True):
+                best = int(cosines.argmax())
+                if cosines[best] >= COSINE:
+                    hits[place] = Hit("embedding", self._ids[rows[best]], round(float(cosines[best]), 3))
         return hits
 
     def _rivals(self, values: tuple[str, ...]) -> list[int]:
