@@ -1,8 +1,9 @@
 """Ray Train's workers, struck: `python -m tests.integration.ray_faults FAULTS JOB.json PARENT_PID CLUSTER`.
 
 FAULTS is JSON: {"kill": [[rank, step], ...]} kills that worker before that step, one of them each time that training
-begins; {"alone": true} takes `use_cpu` away; {"apart": true} has the second worker come to other weights. Each worker
-notes the sha256 of its weights, and the steps it begins at.
+begins; {"halt": step} has all wait before that step for ever; {"alone": true} takes `use_cpu` away; {"apart": true} has
+the second worker come to other weights. Each worker notes its process, the sha256 of its weights, and the steps it
+begins at.
 """
 
 import functools
@@ -10,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from pada_graph.executors.ray import fit
@@ -31,6 +33,7 @@ def take_part(faults: dict[str, Any], settings: dict[str, Any]) -> None:
     checkpoint = training.newest_checkpoint(job)
     with begun.open("a") as file:
         file.write(f"{checkpoint[0] if checkpoint else 0}\n")
+    (notes / f"worker-{rank}.pid").write_text(str(os.getpid()))
 
     struck_rank, struck_step = [*faults.get("kill", []), *[[-1, -1]] * 9][times]
     step, check, config = Trainer.training_step, ranks.check_in_step, trl.SFTConfig
@@ -38,6 +41,8 @@ def take_part(faults: dict[str, Any], settings: dict[str, Any]) -> None:
     def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if (rank, self.state.global_step + 1) == (struck_rank, struck_step):
             os.kill(os.getpid(), signal.SIGKILL)
+        while self.state.global_step + 1 == faults.get("halt"):
+            time.sleep(1)
         return step(self, *args, **kwargs)
 
     def check_in_step(model: Any) -> None:

@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("trl")
 pytest.importorskip("ray")
 
+import psutil
 import ray
 
 from pada_graph import run
@@ -168,10 +169,16 @@ def test_an_interrupt_ends_the_workers_and_the_next_call_goes_on(shared, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        RayTrainer(cluster(2)).train(job, interrupt)
-    if not job.adapter.exists():  # two cores may be quicker than the look at the log
-        train(RayTrainer(cluster(2)), job)
-    assert [event["step"] for event in read_log(job)] == STEPS
+        StruckTrainer(cluster(2), halt=6).train(job, interrupt)
+    workers = [int((tmp_path / f"worker-{rank}.pid").read_text()) for rank in (0, 1)]
+    ended = time.monotonic() + 60
+    while any(map(psutil.pid_exists, workers)) and time.monotonic() < ended:
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, workers))
+    assert not job.adapter.exists()
+
+    log = train(RayTrainer(cluster(2)), job)
+    assert [event["step"] for event in log] == STEPS
     assert contents(job.adapter) == contents(shared[0].adapter)
 
 
@@ -274,7 +281,6 @@ def test_two_runs_overlap_in_time(local_run, tmp_path):
 
 
 def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_the_local_one(local_run, tmp_path):
-    import psutil
 
     directory, ended = tmp_path / "run", Event()
 
