@@ -4,7 +4,8 @@ import contextvars
 import os
 import signal
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
@@ -60,14 +61,18 @@ def test_a_late_call_is_left_and_its_answer_is_nobodys() -> None:
 
 
 def test_a_reply_that_comes_as_the_time_runs_out_is_not_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    class JustInTime(Future[Any]):
-        def result(self, timeout: float | None = None) -> Any:
-            found = super().result()
-            if timeout is not None:  # the wait ends, and the answer is there when one looks again
-                raise TimeoutError
-            return found
+    class JustInTime:
+        def __init__(self) -> None:
+            self._items: SimpleQueue[Any] = SimpleQueue()
+            self.put = self._items.put
 
-    monkeypatch.setattr(retries, "Future", JustInTime)
+        def get(self, timeout: float | None = None) -> Any:
+            if timeout == LONG:  # the wait ends, and the answer is there when one looks again
+                self.put(self._items.get())
+                raise Empty
+            return self._items.get(timeout=timeout)
+
+    monkeypatch.setattr(retries, "SimpleQueue", JustInTime)
     assert within(LONG, lambda: "paid") == "paid"
 
 

@@ -131,7 +131,8 @@ class Journal:
         write, connections = Write(key, sql, values), self._connections()
         try:
             connections.put(write)
-            write.done.result()
+            if (error := write.done.get()) is not None:
+                raise error
         except sqlite3.OperationalError as error:
             raise StoppedError(
                 f"{self.path}: the journal of teacher calls cannot be written ({error}). Free some space or mend the "

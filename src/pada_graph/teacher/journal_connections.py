@@ -10,7 +10,6 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,12 +31,12 @@ Sums = dict[Role, list[int]]  # the fields of Spending, by role
 
 @dataclass(frozen=True)
 class Write:
-    """One statement about one call, and the promise that it is on disk."""
+    """One statement about one call; `done` then holds None once it is on disk, or why it is not."""
 
     key: str
     sql: str
     values: tuple[Any, ...]
-    done: "Future[None]" = field(default_factory=Future)
+    done: "queue.SimpleQueue[Exception | None]" = field(default_factory=queue.SimpleQueue)  # in C; a Future is not
 
 
 class Connections:
@@ -71,7 +70,7 @@ class Connections:
             return self._reader.execute(sql, values).fetchall()
 
     def put(self, write: Write) -> None:
-        """Queue a write; its promise is kept when it is on disk.
+        """Queue a write; its `done` tells how it went.
 
         Raises:
             StoppedError: the connections were closed.
@@ -123,14 +122,14 @@ class Connections:
                 with suppress(sqlite3.Error):
                     self._writer.execute("ROLLBACK")
             for write in group:
-                write.done.set_exception(error)
+                write.done.put(error)
         else:
             self._unrecorded = _finished(sums) > _finished(self.sums)
             self.sums = sums
             with suppress(Exception):  # what is committed happened: the next group tries again, and tells
                 self._record()
             for write in group:
-                write.done.set_result(None)
+                write.done.put(None)
 
     def _record(self) -> None:
         if self._unrecorded:

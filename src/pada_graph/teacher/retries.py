@@ -5,10 +5,9 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
@@ -67,13 +66,18 @@ def within(seconds: float | None, call: Callable[[], R]) -> R:
     """
     if seconds is None:
         return call()
-    done: Future[R] = Future()
+    done: SimpleQueue[Callable[[], R]] = SimpleQueue()
     _idle_helper().tasks.put((partial(contextvars.copy_context().run, call), done))
-    with suppress(TimeoutError):
-        return done.result(seconds)
-    if done.done():  # it came at the last moment, or it is the call's own error
-        return done.result()
-    raise TimeoutError(f"no whole reply within {seconds:g} s")
+    told = _taken(done, seconds) or _taken(done, 0)  # it may come as the time runs out
+    if told is None:
+        raise TimeoutError(f"no whole reply within {seconds:g} s")
+    return told()
+
+
+def _taken(done: SimpleQueue[R], seconds: float) -> R | None:
+    with suppress(Empty):
+        return done.get(timeout=seconds)
+    return None
 
 
 class _Helper(threading.Thread):
@@ -81,21 +85,27 @@ class _Helper(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="teacher-call", daemon=True)
-        self.tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self.tasks: SimpleQueue[tuple[Callable[[], Any], SimpleQueue[Callable[[], Any]]]] = SimpleQueue()
         self.start()
 
     def run(self) -> None:
         while True:
             call, done = self.tasks.get()
-            tell: Callable[[], None]
             try:
-                tell = partial(done.set_result, call())
+                told = partial(_same, call())
             except BaseException as error:  # of whatever kind: it belongs to the thread that waits
-                tell = partial(done.set_exception, error)
-            del call, done
+                told = partial(_raise, error)
             _idle.append(self)
-            tell()
-            del tell
+            done.put(told)
+            del call, done, told
+
+
+def _same(value: R) -> R:
+    return value
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 _idle: deque[_Helper] = deque()
