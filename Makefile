@@ -47,19 +47,17 @@ format: setup
 	$(BIN)/ruff format .
 
 # Most of a day: ours and peers in turn, five times; peers get environments of their own in build/. DATA holds the public
-# rows (docs/performance.md); a script that fails leaves the others to run, and the table at the end shows what is kept.
+# rows (docs/performance.md). A script that fails leaves the others to run and is named at the end, below a table of all
+# that is kept, with the revision that each figure is of.
 DATA ?= ../shared/data
-bench: setup
-	-$(BIN)/python -m benchmarks.predictions $(DATA)
-	-$(BIN)/python -m benchmarks.training $(DATA)
-	-$(BIN)/python -m benchmarks.teacher_calls
-	-$(BIN)/python -m benchmarks.rate_limit
-	-$(BIN)/python -m benchmarks.rows_lost
-	-$(BIN)/python -m benchmarks.graph_cost
-	-$(BIN)/python -m benchmarks.growth
-	-$(BIN)/python -m benchmarks.startup
-	-$(BIN)/python -m benchmarks.clustering_guard
-	-$(BIN)/python -m benchmarks.table
+BENCHMARKS := teacher_calls rate_limit rows_lost graph_cost growth startup clustering_guard
+bench: setup demo
+	@failed=; \
+	for script in "predictions $(DATA)" "training $(DATA)" $(BENCHMARKS) "overlap runs/demo"; do \
+	  $(BIN)/python -m benchmarks.$$script || failed="$$failed $${script%% *}"; \
+	done; \
+	$(BIN)/python -m benchmarks.table; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # On a machine with a GPU: what the student costs there, into benchmarks/results/gpu.
 bench-gpu: setup

@@ -157,18 +157,24 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
-def save(script: str, rows: list[Row], packages: dict[str, str], device: str = "cpu") -> None:
-    """Write benchmarks/results/<script>.json, or gpu/<script>.json there, and print the rows."""
+def revision() -> str:
+    """The commit that is measured, with -dirty where files differ from it; empty outside a checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def save(script: str, rows: list[Row], packages: dict[str, str], device: str = "cpu", part: str = "") -> None:
+    """Write benchmarks/results/<script>.json, or <script>_<part>.json, in gpu/ for another device; print the rows."""
     folder = RESULTS if device == "cpu" else RESULTS / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
     command = f"python -m benchmarks.{script} {shlex.join(sys.argv[1:])}".strip()
     content = {
         "machine": machine() | gpu(device),
-        "versions": packages,
+        "versions": packages | {"revision": revision()},
         "command": command,
         "rows": [asdict(row) for row in rows],
     }
-    (folder / f"{script}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (folder / f"{script}{part and f'_{part}'}.json").write_text(json.dumps(content, indent=1) + "\n")
     show(rows)
 
 

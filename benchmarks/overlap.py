@@ -1,6 +1,6 @@
 """What would a run gain if its stages overlapped? Read from the events of finished runs.
 
-    python -m benchmarks.overlap RUN_DIR [RUN_DIR ...]
+    python -m benchmarks.overlap RUN_DIR [RUN_DIR ...]     (of this machine)
 
 The graph lets two things wait for each other that need not: the evaluation of D_train's rows, which generation alone
 needs, could go on while the failures of validation are analysed. The most that this can save is the shorter of the two,
@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Row, show
+from benchmarks.measure import Row, save
 
 from pada_graph.stages import STAGES
 
@@ -32,9 +32,10 @@ def rounds(events: list[dict[str, Any]]) -> dict[int, Counter[str]]:
 
 
 def main() -> None:
-    rows = []
+    rows, packages = [], {}
     for place in map(Path, sys.argv[1:]):
         events = [json.loads(line) for line in (place / "events.jsonl").read_text().splitlines()]
+        packages = json.loads((place / "environment.json").read_text())
         pauses = sum(
             after["time"] - before["time"] for before, after in pairwise(events) if after["event"] == "session"
         )
@@ -44,7 +45,7 @@ def main() -> None:
             stages = f"train evaluation {took['train']:.1f} s, analysis {took['analysis']:.1f} s"
             name = f"{place.name}, round {number}: {stages}"
             rows.append(Row(name, "s of the run", least, whole, "whole run", least / whole))
-    show(rows)
+    save("overlap", rows, packages)  # the run's own
 
 
 if __name__ == "__main__":

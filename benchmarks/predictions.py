@@ -6,7 +6,8 @@ FOLDER holds the public data sets, a folder each. All three answer the same rend
 (builtin:smollm2-135m, untuned), dtype, stops and limits, greedily, in turn. lm-eval runs at the best of its batch sizes
 8 to 128, found once; the loop calls `generate` on 16 prompts at a time, padded, in the rows' order. Loading counts for
 none. The floor is the machine's: every token, of prompts (what all begin with once) and of our answers, at the speed of
-the fastest forward pass measured here on those prompts without padding, by the model as ours has laid it out.
+the fastest forward pass measured here on those prompts without padding, by the model as ours has laid it out. Fewer
+than five rounds, or bfloat16 on a CPU, are a trial: shown and not kept.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import Row, compared, in_turn, peer_python, save, seconds, versions
+from benchmarks.measure import PAIRS, Row, compared, in_turn, peer_python, save, seconds, show, versions
 
 from pada_graph.config import Student
 from pada_graph.sources import read_source
@@ -193,10 +194,13 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     given = parser.parse_args()
     prompts = {name: some_prompts(name, given.folder, given.rows) for name in given.tasks.split(",")}
-    sides, rows = Sides.load(given.dtype), []
+    sides, packages = Sides.load(given.dtype), versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}
     for name, asked in prompts.items():  # each takes long: what is measured is kept at once
-        rows += measured(name, asked, sides, given)
-        save("predictions", rows, versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}, models.device())
+        rows = measured(name, asked, sides, given)
+        if given.times < PAIRS or (given.dtype == "bfloat16" and models.device() == "cpu"):
+            show(rows)
+        else:
+            save("predictions", rows, packages, models.device(), part=name)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main() -> None:
 
         told = [TOLD] if "curator" in given.peers else []
         found = running.in_turn(("ours", *given.peers, *told), measured, given.times)
-    running.report("rate_limit", compare(len(prompts), found), given)
+    running.report("rate_limit", compare(len(prompts), found), given, found)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main() -> None:
     repeated = medians(kills, lambda asked: asked.stats["repeated"])
     rows += counts(f"{killed}: answered calls repeated", "calls", repeated, none=True)
     rows += counts(f"{killed}: rows lost", "rows", medians(kills, lambda asked: count - asked.right), none=True)
-    running.report("rows_lost", rows, given)
+    running.report("rows_lost", rows, given, {side: runs for side, runs in faults.items() if side in kills})
 
 
 if __name__ == "__main__":

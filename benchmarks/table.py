@@ -1,4 +1,4 @@
-"""One table of all results that are kept: python -m benchmarks.table"""
+"""One table of all results that are kept, and where each comes from: python -m benchmarks.table"""
 
 import json
 
@@ -6,8 +6,11 @@ from benchmarks.measure import RESULTS, Row, show
 
 
 def main() -> None:
-    rows = [Row(**row) for path in sorted(RESULTS.glob("*.json")) for row in json.loads(path.read_text())["rows"]]
-    show(rows)
+    found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    show([Row(**row) for result in found for row in result["rows"]])
+    for result in found:
+        machine, revision = result["machine"], result["versions"].get("revision", "not noted")
+        print(f"{result['command']}: {machine['cores']} cores of {machine['cpu']}, revision {revision}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.measure import compared, process, save, versions
+from benchmarks.measure import PAIRS, compared, process, save, show, versions
 
 from pada_graph.config import Lora
 from pada_graph.services import TrainJob
@@ -178,7 +178,10 @@ def main() -> None:
         peer=speed["defaults"], peer_name="SFTTrainer, defaults", floor=speed["loop"],
         goal=">= 2.5 x at equal loss, >= 85 % of the loop", met=ratio >= 2.5 and share >= 0.85 and equal,
     )  # fmt: skip
-    save("training", [row], versions(("torch", "transformers", "trl", "peft")), models.device())
+    if given.times < PAIRS or (given.dtype == "bfloat16" and models.device() == "cpu"):
+        show([row])  # a trial
+    else:
+        save("training", [row], versions(("torch", "transformers", "trl", "peft")), models.device())
 
 
 if __name__ == "__main__":

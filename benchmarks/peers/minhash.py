@@ -8,9 +8,13 @@ WORDS = 5000
 
 
 def texts(count: int, seed: int) -> list[str]:
-    """Questions of 30 words without a number, common ones more often: by their numbers all could be copies of all."""
+    """Questions of 30 words, common ones more often; half end with a number, one of a hundred.
+
+    By their numbers all could be copies of the half without one, and some of each other.
+    """
     rng = random.Random(seed)
-    return [" ".join(word(int(WORDS * rng.random() ** 3)) for _ in range(30)) for _ in range(count)]
+    found = [[word(int(WORDS * rng.random() ** 3)) for _ in range(30)] for _ in range(count)]
+    return [" ".join(words + [str(rng.randrange(100))] * (row % 2)) for row, words in enumerate(found)]
 
 
 def word(number: int) -> str:

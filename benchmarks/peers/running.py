@@ -169,7 +169,7 @@ def whole(asked: Asked, name: str, rows: int) -> Asked:
 
 
 def in_turn(names: Iterable[str], measured: Callable[[str], Asked], times: int) -> dict[str, list[Asked]]:
-    """Each side once, then each again, `times` times; a peer that fails once is left out of all, and its error printed.
+    """Each side once, then each again, `times` times; a peer that fails once is left out of all (`report` says so).
 
     Raises:
         RuntimeError: ours failed.
@@ -196,9 +196,12 @@ def parser(doc: str | None, sides: Iterable[str]) -> argparse.ArgumentParser:
     return made
 
 
-def report(script: str, rows: list[measure.Row], given: argparse.Namespace) -> None:
-    """Keep and print the rows; of a trial, print them."""
-    if given.calls is None:
+def report(script: str, rows: list[measure.Row], given: argparse.Namespace, found: Mapping[str, list[Asked]]) -> None:
+    """Keep and print the rows; of a trial, of fewer calls or peers, print them. `found`: of every side that was in."""
+    rows = rows + [
+        measure.Row("left out: it failed", "", None, None, side) for side in given.peers if side not in found
+    ]
+    if given.calls is None and set(LIBRARIES) <= set(given.peers):
         own = measure.versions(("pada-graph", "langchain-openai", "openai"))
         measure.save(script, rows, own | {name: PEERS[name][0] for name in given.peers if PEERS[name]})
     else:

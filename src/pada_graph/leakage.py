@@ -13,6 +13,7 @@ the words are. Not found: a copy that changes the numbers, and texts in another 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from pada_graph.clustering import require_finite
@@ -50,12 +51,14 @@ class LeakageGuard:
             InputError: a vector is not finite.
         """
         self.words = OverlapIndex(held_out, common)
-        self._ids = list(held_out)
-        self._rows: dict[tuple[str, ...], list[int]] = {}  # by their numbers
-        for row, values in enumerate(self.words.numbers.values()):
-            self._rows.setdefault(values, []).append(row)
+        alike: dict[tuple[str, ...], list[str]] = {}  # rows, by their numbers
+        for id_, values in self.words.numbers.items():
+            alike.setdefault(values, []).append(id_)
+        self._ids = [id_ for ids in alike.values() for id_ in ids]
+        ends = accumulate(map(len, alike.values()))
+        self._rows = {values: slice(end - len(alike[values]), end) for values, end in zip(alike, ends, strict=True)}
         self._embed = embed
-        self._vectors = require_finite(embed(list(held_out.values())))
+        self._vectors = require_finite(embed([held_out[id_] for id_ in self._ids]))
 
     def check(self, questions: Sequence[str]) -> list[Hit | None]:
         """Find the held-out row that each question repeats or rephrases, if any."""
@@ -77,24 +80,32 @@ class LeakageGuard:
         import numpy as np
 
         hits: list[Hit | None] = [None] * len(texts)
-        alike: dict[tuple[str, ...], list[int]] = {}  # places of texts, by their numbers
-        for place, text in enumerate(texts):
-            alike.setdefault(numbers(text), []).append(place)
-        rivals = {values: rows for values in alike if (rows := self._rivals(values))}
-        if not rivals:
+        rivals = list(self._rivals(texts))
+        asked = sorted({place for places, _ in rivals for place in places})
+        if not asked:
             return hits
-        vectors = require_finite(self._embed([texts[place] for values in rivals for place in alike[values]]))
-        ends = np.cumsum([len(alike[values]) for values in rivals])
-        for (values, rows), some in zip(rivals.items(), np.split(vectors, ends[:-1]), strict=True):
-            for place, cosines in zip(alike[values], some @ self._vectors[rows].T, strict=True):
-                best = int(cosines.argmax())
-                if cosines[best] >= COSINE:
-                    hits[place] = Hit("embedding", self._ids[rows[best]], round(float(cosines[best]), 3))
+        vectors = np.zeros((len(texts), self._vectors.shape[1]), dtype=self._vectors.dtype)
+        vectors[asked] = require_finite(self._embed([texts[place] for place in asked]))
+        closest = np.full(len(texts), -1.0)
+        for places, rows in rivals:
+            cosines = vectors[places] @ self._vectors[rows].T
+            for place, best, cosine in zip(places, cosines.argmax(axis=1), cosines.max(axis=1), strict=True):
+                if cosine >= COSINE and cosine > closest[place]:
+                    closest[place] = cosine
+                    hits[place] = Hit("embedding", self._ids[rows.start + int(best)], round(float(cosine), 3))
         return hits
 
-    def _rivals(self, values: tuple[str, ...]) -> list[int]:
-        """Rows with these numbers, or with none: a number that a copy adds to such a row changes nothing."""
-        return self._rows.get(values, []) + (self._rows.get((), []) if values else [])
+    def _rivals(self, texts: Sequence[str]) -> Iterator[tuple[list[int], slice]]:
+        """Places of texts, and rows that each of them may rephrase: with its numbers, or with none.
+
+        A number that a copy adds to a row without one changes nothing.
+        """
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for place, text in enumerate(texts):
+            alike.setdefault(numbers(text), []).append(place)
+        yield from ((places, self._rows[values]) for values, places in alike.items() if values and values in self._rows)
+        if () in self._rows:
+            yield list(range(len(texts))), self._rows[()]
 
 
 class OverlapIndex:

@@ -168,3 +168,25 @@ def test_the_predictor_answers_a_model_with_a_sliding_window_as_generate_does(tm
     assert [found[index] for index in range(5)] == [
         tokenizer.decode(alone(windowed, ids, 9), skip_special_tokens=True).strip() for ids in encoded
     ]
+
+
+def test_the_predictor_answers_a_model_that_divides_its_weights_as_generate_does(tmp_path):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from pada_graph.config import Inference, Student
+    from pada_graph.student import render
+    from pada_graph.student.inference import TransformersPredictor
+
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        "rwkv", vocab_size=len(tokenizer), hidden_size=32, attention_hidden_size=32, num_hidden_layers=3,
+        rescale_every=1, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    recurrent = AutoModelForCausalLM.from_config(config).eval()
+    recurrent.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    student = Student(model=str(tmp_path), dtype="float32", inference=Inference(batch_size=1))
+    (found,) = TransformersPredictor(student).predict(None, ["How many?"], max_new_tokens=9, stop=())
+    ids = render.prompt_ids(tokenizer, "How many?")
+    assert found.text == tokenizer.decode(alone(recurrent, ids, 9), skip_special_tokens=True).strip()

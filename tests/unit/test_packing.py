@@ -8,6 +8,7 @@ import torch
 
 from pada_graph.student import models, packing
 
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch was built without oneDNN")
 IDS = torch.arange(3, 43).reshape(2, 20)
 
 
@@ -24,6 +25,7 @@ def is_plain(model):
     return all(type(layer) is torch.nn.Linear for layer in model.modules() if isinstance(layer, torch.nn.Linear))
 
 
+@needs_onednn
 def test_a_packed_model_gives_the_plain_ones_logits():
     plain, packed = tiny(), tiny()
     packing.pack(packed)
@@ -31,6 +33,7 @@ def test_a_packed_model_gives_the_plain_ones_logits():
     torch.testing.assert_close(logits(packed), logits(plain), rtol=1e-4, atol=1e-5)
 
 
+@needs_onednn
 def test_a_bias_is_added():
     plain = torch.nn.Linear(6, 5)
     packed = packing._packed_linear()(plain)
@@ -55,6 +58,7 @@ def test_an_adapter_acts_on_a_packed_model_as_on_a_plain_one():
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
 
 
+@needs_onednn
 def test_the_head_is_packed_and_the_embedding_that_shares_its_weight_is_not():
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -70,5 +74,12 @@ def test_the_head_is_packed_and_the_embedding_that_shares_its_weight_is_not():
 
 def test_another_dtype_is_left_as_it_is():
     model = tiny(torch.bfloat16)
+    packing.pack(model)
+    assert is_plain(model)
+
+
+def test_without_onednn_a_model_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    model = tiny()
     packing.pack(model)
     assert is_plain(model)

@@ -12,7 +12,7 @@ pytest.importorskip("peft")
 from pada_graph import stopping
 from pada_graph.config import Inference, Lora, Student
 from pada_graph.errors import StoppedError
-from pada_graph.student import manifest, models, render
+from pada_graph.student import decoding, manifest, models, render
 from pada_graph.student.inference import TransformersPredictor
 
 PROMPTS = [f"{'word ' * (n % 5)}{n}: {'?' * (n % 3)}" for n in range(11)]
@@ -216,5 +216,25 @@ def test_a_session_that_has_to_stop_is_not_kept_waiting_for_the_rows_in_flight(m
         with pytest.raises(StoppedError, match="stopping"):
             list(answers)
         assert len(steps) == before + 1
+    finally:
+        stopping.current.reset(token)
+
+
+def test_it_does_not_wait_for_generates_loop_either(monkeypatch):
+    stop, steps = stopping.Stop(), []
+
+    def check(real=stopping.check):
+        steps.append(1)
+        if len(steps) == 3:
+            stop.tell(KeyboardInterrupt())
+        real()
+
+    monkeypatch.setattr(decoding, "can_decode", lambda model: False)
+    monkeypatch.setattr(stopping, "check", check)
+    token = stopping.current.set(stop)
+    try:
+        with pytest.raises(StoppedError, match="stopping"):
+            list(tiny().predict(None, PROMPTS, max_new_tokens=40, stop=()))
+        assert len(steps) == 3
     finally:
         stopping.current.reset(token)

@@ -67,7 +67,8 @@ class TransformersPredictor:
         self._tokenizer = models.load_tokenizer(path)
         self._ends = models.end_ids(path, self._tokenizer)
         base = models.load_base(path, models.choose_dtype(self._student.dtype)).to(models.device()).eval()
-        packing.pack(base)
+        if decoding.can_decode(base):  # others may write into their weights (RWKV, Gemma 3n)
+            packing.pack(base)
         # A model's own defaults (temperature, repetition penalty) do not apply: decoding is greedy.
         base.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=self._ends, pad_token_id=self._tokenizer.pad_token_id
@@ -132,6 +133,7 @@ class TransformersPredictor:
         stopped = _StopStrings(self._tokenizer, stop)
 
         def criterion(input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+            stopping.check()
             return torch.tensor(stopped(input_ids[:, width:].tolist()), device=input_ids.device)
 
         with torch.inference_mode():
@@ -139,7 +141,7 @@ class TransformersPredictor:
                 input_ids=ids,
                 attention_mask=mask,
                 max_new_tokens=limit,
-                stopping_criteria=[criterion] if stop else [],
+                stopping_criteria=[criterion],
             )
         answers: list[list[int]] = output[:, width:].tolist()
         return answers
