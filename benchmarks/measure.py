@@ -157,10 +157,12 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
-def revision() -> str:
-    """The commit that is measured, with -dirty where files differ from it; empty outside a checkout."""
+def _revision() -> str:
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+REVISION = _revision()  # that is measured, with -dirty where files differ from it; empty outside a checkout
 
 
 def save(script: str, rows: list[Row], packages: dict[str, str], device: str = "cpu", part: str = "") -> None:
@@ -170,7 +172,7 @@ def save(script: str, rows: list[Row], packages: dict[str, str], device: str = "
     command = f"python -m benchmarks.{script} {shlex.join(sys.argv[1:])}".strip()
     content = {
         "machine": machine() | gpu(device),
-        "versions": packages | {"revision": revision()},
+        "versions": packages | {"revision": REVISION},
         "command": command,
         "rows": [asdict(row) for row in rows],
     }

@@ -12,7 +12,7 @@ from pada_graph.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-SILHOUETTE_SAMPLE = 1000  # of 2,000 the nine silhouettes took a twentieth of the time of all fits to 5,000 rows
+SILHOUETTE_SAMPLE = 1000  # the silhouettes of more would take a good part of the fits' time
 
 
 class SentenceEmbedder:
