@@ -35,7 +35,8 @@ def main() -> None:
     rows, packages = [], {}
     for place in map(Path, sys.argv[1:]):
         events = [json.loads(line) for line in (place / "events.jsonl").read_text().splitlines()]
-        packages = json.loads((place / "environment.json").read_text())
+        packages = json.loads((place / "environment.json").read_text())  # the run's own
+        del packages["platform"]
         pauses = sum(
             after["time"] - before["time"] for before, after in pairwise(events) if after["event"] == "session"
         )
@@ -44,8 +45,8 @@ def main() -> None:
             least = min(took["train"], took["analysis"])
             stages = f"train evaluation {took['train']:.1f} s, analysis {took['analysis']:.1f} s"
             name = f"{place.name}, round {number}: {stages}"
-            rows.append(Row(name, "s of the run", least, whole, "whole run", least / whole))
-    save("overlap", rows, packages)  # the run's own
+            rows.append(Row(name, "s, saved at most", least, whole, "whole run", least / whole))
+    save("overlap", rows, packages)
 
 
 if __name__ == "__main__":
