@@ -158,26 +158,37 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def _revision() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("diff", "HEAD", "--name-only", "--", "src", "benchmarks", ":!benchmarks/results")
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
-REVISION = _revision()  # that is measured, with -dirty where files differ from it; empty outside a checkout
+REVISION = _revision()  # that is measured, with -dirty where its code was changed; empty outside a checkout
 
 
-def save(script: str, rows: list[Row], packages: dict[str, str], device: str = "cpu", part: str = "") -> None:
-    """Write benchmarks/results/<script>.json, or <script>_<part>.json, in gpu/ for another device; print the rows."""
+def save(
+    script: str, rows: list[Row], packages: dict[str, str], device: str = "cpu", part: str = "", kept: bool = True
+) -> None:
+    """Print the rows and write benchmarks/results/<script>.json, or <script>_<part>.json, in gpu/ for another device.
+
+    What is not to be `kept`, a trial, is printed alone.
+    """
+    show(rows)
+    if not kept:
+        return
     folder = RESULTS if device == "cpu" else RESULTS / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
     command = f"python -m benchmarks.{script} {shlex.join(sys.argv[1:])}".strip()
     content = {
         "machine": machine() | gpu(device),
-        "versions": packages | {"revision": REVISION},
+        "versions": {"revision": REVISION} | packages,
         "command": command,
         "rows": [asdict(row) for row in rows],
     }
     (folder / f"{script}{part and f'_{part}'}.json").write_text(json.dumps(content, indent=1) + "\n")
-    show(rows)
 
 
 def show(rows: list[Row]) -> None:

@@ -35,8 +35,9 @@ def main() -> None:
     rows, packages = [], {}
     for place in map(Path, sys.argv[1:]):
         events = [json.loads(line) for line in (place / "events.jsonl").read_text().splitlines()]
-        packages = json.loads((place / "environment.json").read_text())  # the run's own
-        del packages["platform"]
+        found = json.loads((place / "environment.json").read_text())
+        del found["platform"]
+        packages = {"revision": "not noted"} | found  # the run's own
         pauses = sum(
             after["time"] - before["time"] for before, after in pairwise(events) if after["event"] == "session"
         )

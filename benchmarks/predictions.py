@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import PAIRS, Row, compared, in_turn, peer_python, save, seconds, show, versions
+from benchmarks.measure import PAIRS, Row, compared, in_turn, peer_python, save, seconds, versions
 
 from pada_graph.config import Student
 from pada_graph.sources import read_source
@@ -195,12 +195,10 @@ def main() -> None:
     given = parser.parse_args()
     prompts = {name: some_prompts(name, given.folder, given.rows) for name in given.tasks.split(",")}
     sides, packages = Sides.load(given.dtype), versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}
+    kept = given.times >= PAIRS and (given.dtype == "float32" or models.device() != "cpu")
     for name, asked in prompts.items():  # each takes long: what is measured is kept at once
         rows = measured(name, asked, sides, given)
-        if given.times < PAIRS or (given.dtype == "bfloat16" and models.device() == "cpu"):
-            show(rows)
-        else:
-            save("predictions", rows, packages, models.device(), part=name)
+        save("predictions", rows, packages, models.device(), part=name, kept=kept)
 
 
 if __name__ == "__main__":

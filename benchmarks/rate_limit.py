@@ -50,8 +50,9 @@ def main() -> None:
             return running.whole(asked, side, len(prompts))
 
         told = [TOLD] if "curator" in given.peers else []
-        found = running.in_turn(("ours", *given.peers, *told), measured, given.times)
-    running.report("rate_limit", compare(len(prompts), found), given, found)
+        sides = ("ours", *given.peers, *told)
+        found = running.in_turn(sides, measured, given.times)
+    running.report("rate_limit", compare(len(prompts), found), given, {*sides} - {*found})
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ def counts(name: str, unit: str, found: dict[str, float], none: bool = False) ->
 
 
 def main() -> None:
-    parser = running.parser(__doc__, (*LIBRARIES, "chat_openai"))
-    parser.set_defaults(times=1)
-    given = parser.parse_args()
+    given = running.parser(__doc__, (*LIBRARIES, "chat_openai"), least=1).parse_args()
     count = given.calls or ROWS
     sides = ("ours", *given.peers)
 
@@ -63,7 +61,7 @@ def main() -> None:
     repeated = medians(kills, lambda asked: asked.stats["repeated"])
     rows += counts(f"{killed}: answered calls repeated", "calls", repeated, none=True)
     rows += counts(f"{killed}: rows lost", "rows", medians(kills, lambda asked: count - asked.right), none=True)
-    running.report("rows_lost", rows, given, {side: runs for side, runs in faults.items() if side in kills})
+    running.report("rows_lost", rows, given, {*sides} - {*faults} | {*sides} - {*kills})
 
 
 if __name__ == "__main__":

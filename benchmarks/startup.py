@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.measure import compared, in_turn, process, save, versions
+from benchmarks.measure import PAIRS, compared, in_turn, process, save, versions
 
 from pada_graph.config import Lora
 from pada_graph.executors import forks
@@ -85,7 +85,7 @@ def main() -> None:
             more_is_better=False, goal="measured and cut", met=fork < new,
         ),
     ]  # fmt: skip
-    save("startup", rows, versions(("torch", "transformers", "trl")))
+    save("startup", rows, versions(("torch", "transformers", "trl")), kept=given.times >= PAIRS)
 
 
 if __name__ == "__main__":

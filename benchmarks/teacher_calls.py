@@ -50,7 +50,7 @@ def compare(latency: float, calls: int, found: dict[str, list[Asked]]) -> list[R
 
 def main() -> None:
     given = running.parser(__doc__, (*LIBRARIES, "chat_openai")).parse_args()
-    rows, found = [], {}
+    rows, sides, left_out = [], ("ours", FLOOR, *given.peers), set()
     for latency, (full, _, _) in SIZES.items():
         calls = given.calls or full
         prompts = running.prompts(calls)
@@ -59,9 +59,10 @@ def main() -> None:
             def measured(side: str, server: running.Server = server, prompts: dict[str, str] = prompts) -> Asked:
                 return running.whole(running.ask(side, server, prompts), side, len(prompts))
 
-            found = running.in_turn(("ours", FLOOR, *given.peers), measured, given.times)
+            found = running.in_turn(sides, measured, given.times)
             rows += compare(latency, calls, found)
-    running.report("teacher_calls", rows, given, found)
+            left_out |= {*sides} - {*found}
+    running.report("teacher_calls", rows, given, left_out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.measure import PAIRS, compared, process, save, show, versions
+from benchmarks.measure import PAIRS, compared, process, save, versions
 
 from pada_graph.config import Lora
 from pada_graph.services import TrainJob
@@ -178,10 +178,8 @@ def main() -> None:
         peer=speed["defaults"], peer_name="SFTTrainer, defaults", floor=speed["loop"],
         goal=">= 2.5 x at equal loss, >= 85 % of the loop", met=ratio >= 2.5 and share >= 0.85 and equal,
     )  # fmt: skip
-    if given.times < PAIRS or (given.dtype == "bfloat16" and models.device() == "cpu"):
-        show([row])  # a trial
-    else:
-        save("training", [row], versions(("torch", "transformers", "trl", "peft")), models.device())
+    kept = given.times >= PAIRS and (given.dtype == "float32" or models.device() != "cpu")
+    save("training", [row], versions(("torch", "transformers", "trl", "peft")), models.device(), kept=kept)
 
 
 if __name__ == "__main__":

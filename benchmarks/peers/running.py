@@ -187,25 +187,23 @@ def in_turn(names: Iterable[str], measured: Callable[[str], Asked], times: int) 
     return found
 
 
-def parser(doc: str | None, sides: Iterable[str]) -> argparse.ArgumentParser:
-    """The options that these benchmarks share."""
+def parser(doc: str | None, sides: Iterable[str], least: int = measure.PAIRS) -> argparse.ArgumentParser:
+    """The options that these benchmarks share; `least`: rounds that a result which is kept has."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--peers", type=lambda text: text.split(","), default=list(sides), help=",".join(sides))
-    made.add_argument("--times", type=int, default=measure.PAIRS, help="rounds")
+    made.add_argument("--times", type=int, default=least, help="rounds")
     made.add_argument("--calls", type=int, help="a trial with so many; its result is shown and not kept")
+    made.set_defaults(least=least)
     return made
 
 
-def report(script: str, rows: list[measure.Row], given: argparse.Namespace, found: Mapping[str, list[Asked]]) -> None:
-    """Keep and print the rows; of a trial, of fewer calls or peers, print them. `found`: of every side that was in."""
-    rows = rows + [
-        measure.Row("left out: it failed", "", None, None, side) for side in given.peers if side not in found
-    ]
-    if given.calls is None and set(LIBRARIES) <= set(given.peers):
-        own = measure.versions(("pada-graph", "langchain-openai", "openai"))
-        measure.save(script, rows, own | {name: PEERS[name][0] for name in given.peers if PEERS[name]})
-    else:
-        measure.show(rows)
+def report(script: str, rows: list[measure.Row], given: argparse.Namespace, left_out: Iterable[str] = ()) -> None:
+    """Print the rows, and which sides were left out; keep them, unless of fewer calls, rounds or libraries: a trial."""
+    rows = rows + [measure.Row("left out: it failed", "", None, None, side) for side in sorted(set(left_out))]
+    own = measure.versions(("pada-graph", "langchain-openai", "openai"))
+    packages = own | {name: PEERS[name][0] for name in given.peers if PEERS[name]}
+    kept = given.calls is None and given.times >= given.least and set(LIBRARIES) <= set(given.peers)
+    measure.save(script, rows, packages, kept=kept)
 
 
 def _is_answer(text: Any, row: str) -> bool:

@@ -1,9 +1,9 @@
 """Ray Train's workers, struck: `python -m tests.integration.ray_faults FAULTS JOB.json PARENT_PID CLUSTER`.
 
 FAULTS is JSON: {"kill": [[rank, step], ...]} kills that worker before that step, one of them each time that training
-begins; {"halt": step} has all wait before that step for ever; {"alone": true} takes `use_cpu` away; {"apart": true} has
-the second worker come to other weights. Each worker notes its process, the sha256 of its weights, and the steps it
-begins at.
+begins; {"halt": step} has all wait before that step, and end there; {"alone": true} takes `use_cpu` away; {"apart":
+true} has the second worker come to other weights. Each worker notes its process, the sha256 of its weights, and the
+steps it begins at.
 """
 
 import functools
@@ -41,8 +41,9 @@ def take_part(faults: dict[str, Any], settings: dict[str, Any]) -> None:
     def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if (rank, self.state.global_step + 1) == (struck_rank, struck_step):
             os.kill(os.getpid(), signal.SIGKILL)
-        while self.state.global_step + 1 == faults.get("halt"):
-            time.sleep(1)
+        if self.state.global_step + 1 == faults.get("halt"):
+            time.sleep(120)  # long after the test has looked
+            os._exit(1)
         return step(self, *args, **kwargs)
 
     def check_in_step(model: Any) -> None:

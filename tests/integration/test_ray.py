@@ -281,7 +281,6 @@ def test_two_runs_overlap_in_time(local_run, tmp_path):
 
 
 def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_the_local_one(local_run, tmp_path):
-
     directory, ended = tmp_path / "run", Event()
 
     def kill_in_training():
