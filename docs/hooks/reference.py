@@ -81,15 +81,15 @@ def benchmark(script: str) -> str:
     lines = [
         f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB",
         "",
-        "| what | ours | beside | | ratio | goal | met | floor | of it |",
-        "| --- | ---: | ---: | --- | ---: | --- | --- | ---: | ---: |",
+        "| what | ours | beside | | ratio | goal | met | floor (of it) |",
+        "| --- | ---: | ---: | --- | ---: | --- | --- | ---: |",
     ]
     for row in found["rows"]:
-        share = "" if row["share_of_floor"] is None else f"{row['share_of_floor']:.0%}"
+        share = "" if row["share_of_floor"] is None else f" ({row['share_of_floor']:.0%})"
         met = {True: "yes", False: "no"}.get(row["met"], "")
         said = {name: "" if row[name] is None else f"{row[name]:.4g}" for name in ("ours", "peer", "ratio", "floor")}
         what, whom, goal = f"{row['name']} ({row['unit']})", row["peer_name"], row["goal"]
-        cells = [what, said["ours"], said["peer"], whom, said["ratio"], goal, met, said["floor"], share]
+        cells = [what, said["ours"], said["peer"], whom, said["ratio"], goal, met, said["floor"] + share]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)
 
