@@ -43,6 +43,14 @@ def test_openai_keys_are_in_no_log(tmp_path: Path, log: io.StringIO) -> None:
         assert key not in log.getvalue()
 
 
+def test_a_key_in_the_address_is_in_no_log(tmp_path: Path, log: io.StringIO) -> None:
+    with FakeProvider(echo) as provider:
+        model = provider.openai(default_query={"api-key": "query-key-0123"})
+        teacher_for(model, tmp_path).ask("judge", "hi", item="a")
+    assert "HTTP Request: POST" in log.getvalue() and "api-key=" in log.getvalue()
+    assert "query-key-0123" not in log.getvalue()
+
+
 def test_bedrock_keys_are_in_no_log(tmp_path: Path, log: io.StringIO) -> None:
     with FakeProvider(echo) as provider:
         model = provider.bedrock(aws_session_token=SESSION)

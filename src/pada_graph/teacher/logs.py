@@ -13,7 +13,20 @@ from pada_graph.teacher.secrets import redact
 
 # Top packages of the loggers through which a provider's client speaks, and what carries its requests.
 _CLIENTS = frozenset(
-    ("anthropic", "boto3", "botocore", "google", "google_genai", "httpcore", "httpx", "openai", "requests", "urllib3")
+    (
+        "anthropic",
+        "boto3",
+        "botocore",
+        "google",
+        "google_genai",
+        "httpcore",
+        "httpcore2",
+        "httpx",
+        "httpx2",
+        "openai",
+        "requests",
+        "urllib3",
+    )
 )
 _FRAMEWORK = "langchain"  # langchain_aws, langchain_openai, ...
 

@@ -2,11 +2,12 @@
 
 To walk the types of a request and to build those of its response was the largest part of a call's processor time, in a
 profile by hand; benchmarks/teacher_calls.py has what a call takes now. What stays is the client's: authentication,
-time-outs, connections and errors.
+time-outs and errors.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -18,7 +19,19 @@ _OPTIONS = frozenset(("extra_headers", "extra_query", "extra_body", "timeout")) 
 
 def use_plain_completions(chat: Any) -> None:
     """Let a ChatOpenAI of LangChain send its requests as they are, unless it streams or sets options of its own."""
-    chat.client = Completions(chat.root_client, chat.client)
+    chat.client = Completions(_with_own_connections(chat), chat.client)
+
+
+def _with_own_connections(chat: Any) -> "OpenAI":
+    """Its client; with a connection for each thread, unless a proxy or its settings ask for other ones."""
+    client: OpenAI = chat.root_client
+    if chat.openai_proxy or chat.http_socket_options is not None or getproxies():
+        return client
+    from openai import DefaultHttpxClient
+
+    from pada_graph.teacher.connections import OwnConnections
+
+    return client.copy(http_client=DefaultHttpxClient(transport=OwnConnections()))
 
 
 class Completions:
