@@ -75,11 +75,12 @@ def test_each_thread_keeps_a_connection_of_its_own(server: Connections) -> None:
 
 def test_closing_the_client_closes_every_threads_connection(server: Connections) -> None:
     transport = OwnConnections()
-    with httpx2.Client(transport=transport) as client, ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: client.get(server.url), range(2)))
-        pools = [opened._pool for opened in transport._open]
-        assert pools and all(each.connections for each in pools)
-    assert not any(each.connections for each in pools)
+    with ThreadPoolExecutor(2) as pool:
+        with httpx2.Client(transport=transport) as client:
+            list(pool.map(lambda _: client.get(server.url), range(2)))
+            pools = [opened._pool for opened in transport._open]
+            assert pools and all(each.connections for each in pools)
+        assert not any(each.connections for each in pools)
 
 
 def test_a_connection_that_the_server_closed_is_made_anew(server: Connections) -> None:
@@ -90,9 +91,7 @@ def test_a_connection_that_the_server_closed_is_made_anew(server: Connections) -
     assert len(set(server.used)) >= 3
 
 
-def test_a_foreign_certificate_is_refused(
-    server: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_foreign_certificate_is_refused(server: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
