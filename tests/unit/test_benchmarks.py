@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,34 @@ def test_the_revision_says_whether_the_measured_code_was_changed(
     clean = measure._revision()
     assert clean and not clean.endswith("-dirty")
     (tmp_path / "docs/page.md").write_text("after")
+    git("commit", "--all", "-m", "docs alone")
     (tmp_path / "benchmarks/results/old.json").write_text("after")
     assert measure._revision() == clean
     (tmp_path / "src/code.py").write_text("after")
     assert measure._revision() == f"{clean}-dirty"
+
+
+def test_rounds_of_an_interrupted_run_count_until_its_result_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    monkeypatch.setattr(measure, "REVISION", "abc1234")
+    measured: list[int] = []
+
+    def one() -> dict[str, int]:
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        measured.append(len(measured))
+        return {"seconds": measured[-1]}
+
+    with pytest.raises(KeyboardInterrupt):
+        measure.rounds("training_200", one, 3)
+    measured.append(7)
+    assert measure.rounds("training_200", lambda: {"seconds": 7}, 3) == [{"seconds": value} for value in (0, 1, 7)]
+    assert measure.rounds("training_24", lambda: {"seconds": 9}, 1) == [{"seconds": 9}]
+    for number, other in enumerate(("abc1235", "abc1234-dirty", "abc1234-dirty", "", "")):  # changed code: none counts
+        monkeypatch.setattr(measure, "REVISION", other)
+        assert measure.rounds("training_200", partial(dict, number=number), 1) == [{"number": number}]
+    monkeypatch.setattr(measure, "REVISION", "abc1234")
+    measure.forget("training_200")
+    assert measure.rounds("training_200", lambda: {"seconds": 4}, 1) == [{"seconds": 4}]
