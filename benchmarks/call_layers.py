@@ -50,7 +50,7 @@ def layers(server: Server, folder: Path) -> dict[str, Callable[[str], Any]]:
 
     return {
         "http.client": bare,
-        "httpx": lambda prompt: chat.root_client._client.post(address, json=body(prompt)).json(),
+        "httpx": lambda prompt: chat.client.with_raw_response._client._client.post(address, json=body(prompt)).json(),
         "OpenAI's client": lambda prompt: chat.client.with_raw_response.create(**body(prompt)).parse(),
         "ChatOpenAI": chat.invoke,
         "a limit for the whole reply": lambda prompt: within(600, lambda: chat.invoke(prompt)),

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -72,6 +73,34 @@ def in_turn(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dic
         for name in sorted(sides, key=list(sides).index, reverse=bool(number % 2)):
             found[name].append(sides[name]())
     return found
+
+
+def rounds(key: str, one: Callable[[], Any], times: int = PAIRS) -> list[Any]:
+    """What `one` returns, JSON-native, so many times; what an interrupted run of the same code had counts.
+
+    For rounds that take an hour. `key` names them, and what they depend on; they are in build/rounds until `forget`.
+    """
+    path = _rounds(key)
+    if not REVISION or REVISION.endswith("-dirty"):  # nobody knows of which code those before are
+        forget(key)
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if found:
+        print(f"{len(found)} rounds were measured before: {path}", flush=True)
+    while len(found) < times:
+        found.append(one())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps(found[-1]) + "\n")
+    return found[:times]
+
+
+def forget(key: str) -> None:
+    """Its result is kept: the next run begins anew."""
+    _rounds(key).unlink(missing_ok=True)
+
+
+def _rounds(key: str) -> Path:
+    return ROOT / "build" / "rounds" / f"{key}_{REVISION}.jsonl"
 
 
 def medians(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, float]:
@@ -158,15 +187,16 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def _revision() -> str:
+    code = ("--", "src", "benchmarks", ":!benchmarks/results")
+
     def git(*words: str) -> str:
-        command = ["git", "-C", str(ROOT), *words]
+        command = ["git", "-C", str(ROOT), *words, *code]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    changed = git("diff", "HEAD", "--name-only", "--", "src", "benchmarks", ":!benchmarks/results")
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+    return git("log", "-1", "--format=%h") + ("-dirty" if git("diff", "HEAD", "--name-only") else "")
 
 
-REVISION = _revision()  # that is measured, with -dirty where its code was changed; empty outside a checkout
+REVISION = _revision()  # the last that changed measured code, with -dirty where it was changed since; empty: no checkout
 
 
 def save(

@@ -1,6 +1,7 @@
 """What tests of teacher calls share: teachers that ask the fake provider, a clock that nobody waits for, keys."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -37,9 +38,11 @@ class Clock:
 
 
 def forget_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the machine's own accounts away."""
+    """Take the machine's own accounts and proxies away."""
     for name in ("OPENAI_API_KEY", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_BEARER_TOKEN_BEDROCK"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")

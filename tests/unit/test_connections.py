@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,31 +15,43 @@ import httpx2
 import openai
 import pytest
 
-from pada_graph.teacher.connections import OwnConnections
+from pada_graph.teacher import connections
+from pada_graph.teacher.connections import OwnConnections, shared
 from pada_graph.teacher.models import load_chat_model
 from tests.fake_provider import Answer, FakeProvider
 
 pytestmark = pytest.mark.usefixtures("no_cloud")
 
 
-class Connections(ThreadingHTTPServer):
-    """Answers "ok" and keeps connections; `used` has the client's port of every request."""
+class Server(ThreadingHTTPServer):
+    """Answers "ok" and keeps connections, unless `hangs_up`; `used` has each request's thread and port."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.used: list[int] = []
+        self.used: list[tuple[str, int]] = []
+        self.open = 0  # connections
+        self.hangs_up = False  # without a word, once it has answered
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                server.used.append(self.client_address[1])
+                server.used.append((self.headers["X-Thread"], self.client_address[1]))
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"ok")
+                self.close_connection = server.hangs_up
+
+            def setup(self) -> None:
+                super().setup()
+                server.open += 1
+
+            def finish(self) -> None:
+                super().finish()
+                server.open -= 1
 
             def log_message(self, *arguments: Any) -> None:
                 pass
@@ -46,52 +59,55 @@ class Connections(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.scheme = "http"
 
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://localhost:{self.server_port}/"
+    def ask(self, client: httpx2.Client) -> str:
+        url = f"{self.scheme}://localhost:{self.server_port}/"
+        return client.get(url, headers={"X-Thread": str(threading.get_ident())}).text
 
 
 @pytest.fixture
-def server() -> Iterator[Connections]:
-    with Connections() as made:
+def server() -> Iterator[Server]:
+    with Server() as made:
         threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield made
         made.shutdown()
 
 
-def test_each_thread_keeps_a_connection_of_its_own(server: Connections) -> None:
+def test_each_thread_keeps_a_connection_of_its_own(server: Server) -> None:
     together = threading.Barrier(4)
 
     def ask(_: int) -> None:
         together.wait()
-        for _again in range(3):
-            assert client.get(server.url).text == "ok"
+        assert [server.ask(client) for _again in range(3)] == ["ok"] * 3
 
     with httpx2.Client(transport=OwnConnections()) as client, ThreadPoolExecutor(4) as pool:
         list(pool.map(ask, range(4)))
-    assert len(server.used) == 12 and len(set(server.used)) == 4
-    assert all(server.used.count(port) == 3 for port in server.used)
+    assert len(server.used) == 12
+    assert len(set(server.used)) == 4 == len({thread for thread, _ in server.used}) == len({p for _, p in server.used})
 
 
-def test_closing_the_client_closes_every_threads_connection(server: Connections) -> None:
-    transport = OwnConnections()
-    with ThreadPoolExecutor(2) as pool:
-        with httpx2.Client(transport=transport) as client:
-            list(pool.map(lambda _: client.get(server.url), range(2)))
-            pools = [opened._pool for opened in transport._open]
-            assert pools and all(each.connections for each in pools)
-        assert not any(each.connections for each in pools)
-
-
-def test_a_connection_that_the_server_closed_is_made_anew(server: Connections) -> None:
+def test_a_threads_connection_ends_with_the_thread(server: Server) -> None:
     with httpx2.Client(transport=OwnConnections()) as client:
-        client.get(server.url)
-        server.RequestHandlerClass.protocol_version = "HTTP/1.0"  # closes after each answer
-        assert [client.get(server.url).text for _ in range(3)] == ["ok"] * 3
-    assert len(set(server.used)) >= 3
+        thread = threading.Thread(target=server.ask, args=(client,))
+        thread.start()
+        thread.join()
+        assert server.ask(client) == "ok"  # this thread's own
+        for _ in range(1000):
+            if server.open == 1:
+                break
+            time.sleep(0.01)
+        assert server.open == 1 and len(server.used) == 2
 
 
-def test_a_foreign_certificate_is_refused(server: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_the_server_closed_is_made_anew(server: Server) -> None:
+    server.hangs_up = True
+    with httpx2.Client(transport=OwnConnections()) as client:
+        for _ in range(3):
+            assert server.ask(client) == "ok"
+            time.sleep(0.2)  # until the server has hung up
+    assert len({port for _, port in server.used}) == 3
+
+
+def test_a_foreign_certificate_is_refused(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
@@ -103,13 +119,13 @@ def test_a_foreign_certificate_is_refused(server: Connections, tmp_path: Path, m
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.scheme = "https"
     with httpx2.Client(transport=OwnConnections()) as client, pytest.raises(httpx2.ConnectError, match="certificate"):
-        client.get(server.url)
+        server.ask(client)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with httpx2.Client(transport=OwnConnections()) as client:
-        assert client.get(server.url).text == "ok"
+        assert server.ask(client) == "ok"
 
 
-def test_an_address_where_nobody_listens_is_the_clients_own_error() -> None:
+def test_an_address_where_nobody_listens_is_httpx2s_own_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -117,11 +133,28 @@ def test_an_address_where_nobody_listens_is_the_clients_own_error() -> None:
         client.get(f"http://127.0.0.1:{port}/")
 
 
-def test_chat_models_ask_by_it_and_keep_the_clients_settings() -> None:
+def test_sockets_are_set_up_as_langchains_are(server: Server) -> None:
+    from langchain_openai.chat_models._client_utils import _default_socket_options
+
+    asked = dict.fromkeys((level, name) for level, name, _ in _default_socket_options())
+    with httpx2.Client(transport=OwnConnections()) as client:
+        url = f"http://localhost:{server.server_port}/"
+        opened = client.get(url).extensions["network_stream"].get_extra_info("socket")
+        ours = {option: opened.getsockopt(*option) for option in asked}
+    assert ours == {(level, name): value for level, name, value in _default_socket_options()}
+    assert len(ours) >= 5
+
+
+def test_options_that_the_system_refuses_are_left_out() -> None:
+    keepalive = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    assert connections._accepted([keepalive, (socket.IPPROTO_TCP, 9999, 1)]) == [keepalive]
+
+
+def test_chat_models_share_them_and_keep_the_clients_settings() -> None:
     with FakeProvider(lambda request: "ok") as provider:
         chat: Any = load_chat_model(provider.openai(default_headers={"X-Own": "1"}, organization="o"))
         asking = chat.client.with_raw_response._client
-        assert isinstance(asking._client._transport, OwnConnections)
+        assert asking._client._transport is shared()
         assert asking.timeout == chat.root_client.timeout and asking.max_retries == 0
         chat.invoke("hi")
         assert provider.requests[0].headers["x-own"] == "1"
@@ -135,11 +168,26 @@ def test_a_late_reply_is_the_typed_clients_error() -> None:
             chat.invoke("hi")
 
 
-@pytest.mark.parametrize("settings", [{"http_socket_options": []}, {"openai_proxy": "http://127.0.0.1:9"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"http_socket_options": []}, {"openai_proxy": "http://127.0.0.1:9"}, {"http_client": openai.DefaultHttpxClient()}],
+)
 def test_settings_of_ones_own_keep_langchains_client(settings: dict[str, Any]) -> None:
     with FakeProvider(lambda request: "ok") as provider:
         chat: Any = load_chat_model(provider.openai(**settings))
     assert chat.client.with_raw_response._client is chat.root_client
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("LANGCHAIN_OPENAI_TCP_KEEPALIVE", False), ("ALL_PROXY", False), ("NO_PROXY", True)]
+)
+def test_the_environments_settings_keep_langchains_client(
+    monkeypatch: pytest.MonkeyPatch, name: str, own: bool
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9" if name == "ALL_PROXY" else "0")
+    with FakeProvider(lambda request: "ok") as provider:
+        chat: Any = load_chat_model(provider.openai())
+    assert (chat.client.with_raw_response._client is not chat.root_client) == own
 
 
 def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

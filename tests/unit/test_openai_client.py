@@ -60,7 +60,7 @@ def test_an_organisations_admin_key_goes_to_nobody(monkeypatch: pytest.MonkeyPat
         load_chat_model(provider.openai()).invoke("hi")
         with_key = provider.requests[-1]
         chat: Any = load_chat_model(provider.openai())
-        chat.root_client.api_key = ""
+        chat.client.with_raw_response._client.api_key = ""
         with suppress(openai.OpenAIError, TypeError):  # whichever way it says that a key is missing
             chat.invoke("hi")
     assert with_key.headers["authorization"] != "Bearer the-admin-key"

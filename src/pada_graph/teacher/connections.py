@@ -1,27 +1,34 @@
 """A connection of its own for every thread that asks OpenAI's client; imported where that is.
 
-httpx2's pool looks at all of its connections, under one lock, for each request and each reply: with 64 threads a
-seventh of a call's processor time (docs/performance.md).
+httpx2's pool looks at all of its connections, under one lock, for each request and each reply, which is felt with 64
+of them (docs/performance.md).
 """
 
+import functools
 import socket
 import threading
-from weakref import WeakSet
 
 import httpx2
 
-KEPT = 5.0  # seconds that an unused connection is kept, as by OpenAI's client
-# A router forgets a connection on which nothing is sent for some minutes, as while a long reply is being written.
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}  # seconds, seconds, tries
+KEPT = 5.0  # seconds that an unused connection is good for, as with OpenAI's client
+# As LangChain sets them: a router forgets a connection on which nothing is sent for some minutes, as while a long reply
+# is being written, and a provider that is gone shows before the time-out.
+_OPTIONS = {
+    "TCP_KEEPIDLE": 60,  # seconds
+    "TCP_KEEPALIVE": 60,  # the same on macOS
+    "TCP_KEEPINTVL": 10,  # seconds
+    "TCP_KEEPCNT": 3,  # tries
+    "TCP_USER_TIMEOUT": 120_000,  # milliseconds
+}
 
 
 class OwnConnections(httpx2.BaseTransport):
-    """Sends each thread's requests through a transport that no other thread uses."""
+    """Sends each thread's requests through a transport that no other thread uses, and that goes with the thread."""
 
     def __init__(self) -> None:
         self._trust = httpx2.create_ssl_context()  # read from files, so only once
+        self._options = _accepted(_socket_options())
         self._own = threading.local()
-        self._open: WeakSet[httpx2.HTTPTransport] = WeakSet()  # a thread's goes with the thread
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send it.
@@ -31,19 +38,30 @@ class OwnConnections(httpx2.BaseTransport):
         """
         if not hasattr(self._own, "transport"):
             limits = httpx2.Limits(keepalive_expiry=KEPT)
-            options = _socket_options()
-            self._own.transport = httpx2.HTTPTransport(verify=self._trust, limits=limits, socket_options=options)
-            self._open.add(self._own.transport)
+            self._own.transport = httpx2.HTTPTransport(verify=self._trust, limits=limits, socket_options=self._options)
         response: httpx2.Response = self._own.transport.handle_request(request)
         return response
 
-    def close(self) -> None:
-        """Close all that are open."""
-        for transport in list(self._open):
-            transport.close()
+
+@functools.cache
+def shared() -> OwnConnections:
+    """The one of this process: however many models a thread asks, a provider's address has one connection for it."""
+    return OwnConnections()
 
 
 def _socket_options() -> list[tuple[int, int, int]]:
-    named = [(getattr(socket, name, None), value) for name, value in _KEEPALIVE.items()]  # not every system has all
-    options = [(socket.IPPROTO_TCP, option, value) for option, value in named if option is not None]
-    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *options]
+    here = [(getattr(socket, name), value) for name, value in _OPTIONS.items() if hasattr(socket, name)]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *((socket.IPPROTO_TCP, *option) for option in here)]
+
+
+def _accepted(options: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Those that this system knows: one that it refuses would end every connection."""
+    found = []
+    with socket.socket() as trial:
+        for option in options:
+            try:
+                trial.setsockopt(*option)
+            except OSError:
+                continue
+            found.append(option)
+    return found

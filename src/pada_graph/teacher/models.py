@@ -20,7 +20,13 @@ TIMEOUT = 300  # seconds without a byte from the provider; a batch of ten sample
 CONNECT_TIMEOUT = 20
 WHOLE_REPLY = 2  # times the time-out, from the first byte sent to the last one received
 
-_EXTRAS = {"langchain_aws": "bedrock", "boto3": "bedrock", "langchain_openai": "openai", "xllamacpp": "local"}
+_EXTRAS = {
+    "langchain_aws": "bedrock",
+    "boto3": "bedrock",
+    "langchain_openai": "openai",
+    "httpx2": "openai",
+    "xllamacpp": "local",
+}
 # Settings that say where and how patiently to ask, not what: changing one on resume repays no finished call.
 TRANSPORT = frozenset(
     ("base_url", "endpoint_url", "openai_api_base", "azure_endpoint", "region_name", "credentials_profile_name")

@@ -5,6 +5,7 @@ profile by hand; benchmarks/teacher_calls.py has what a call takes now. What sta
 time-outs and errors.
 """
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
@@ -23,15 +24,17 @@ def use_plain_completions(chat: Any) -> None:
 
 
 def _with_own_connections(chat: Any) -> "OpenAI":
-    """Its client; with a connection for each thread, unless a proxy or its settings ask for other ones."""
+    """Its client; with a connection for each thread, unless a proxy or settings ask for LangChain's own."""
     client: OpenAI = chat.root_client
-    if chat.openai_proxy or chat.http_socket_options is not None or getproxies():
+    set_up = chat.http_client is not None or chat.http_socket_options is not None  # the former by a proxy's setting too
+    proxied = {"http", "https", "all"} & getproxies().keys()
+    if set_up or proxied or any(name.startswith("LANGCHAIN_OPENAI_TCP_") for name in os.environ):
         return client
     from openai import DefaultHttpxClient
 
-    from pada_graph.teacher.connections import OwnConnections
+    from pada_graph.teacher.connections import shared
 
-    return client.copy(http_client=DefaultHttpxClient(transport=OwnConnections()))
+    return client.copy(http_client=DefaultHttpxClient(transport=shared()))
 
 
 class Completions:
