@@ -196,7 +196,9 @@ def _revision() -> str:
     return git("log", "-1", "--format=%h") + ("-dirty" if git("diff", "HEAD", "--name-only") else "")
 
 
-REVISION = _revision()  # the last that changed measured code, with -dirty where it was changed since; empty: no checkout
+REVISION = (
+    _revision()
+)  # the last that changed measured code, with -dirty where it was changed since; empty: no checkout
 
 
 def save(

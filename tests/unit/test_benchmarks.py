@@ -64,7 +64,11 @@ def test_a_peer_that_fails_is_left_out_and_ours_is_not(capsys: pytest.CaptureFix
 
 def test_the_goal_is_judged_beside_the_best_of_all_libraries_or_not_at_all() -> None:
     walls = dict(zip(PEERS, (10.0, 9.0, 8.0, 7.0), strict=True))
-    found = {"ours": [asked(5.0)], "aiohttp_loop": [asked(1.0)], **{side: [asked(wall)] for side, wall in walls.items()}}
+    found = {
+        "ours": [asked(5.0)],
+        "aiohttp_loop": [asked(1.0)],
+        **{side: [asked(wall)] for side, wall in walls.items()},
+    }
     judged = [row for row in teacher_calls.compare(0.05, 2000, found) if row.goal]
     assert [(row.peer_name, row.met) for row in judged] == [(PEERS[3], True)]  # 5 <= 0.75 * 7
     del found[PEERS[0]]
