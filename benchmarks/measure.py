@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -63,40 +65,33 @@ def compared(
     return Row(name, unit, ours, peer, peer_name, ratio, floor, share, goal, met)
 
 
-def in_turn(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, list[float]]:
+def in_turn(sides: Mapping[str, Callable[[], T]], times: int = PAIRS, key: str = "") -> dict[str, list[T]]:
     """Run each side once, then each again, `times` times, so that all meet the machine in the same moods.
 
-    Every second round begins at the other end: what comes first may find colder caches.
+    Every second round begins at the other end: what comes first may find colder caches. Rounds that take many minutes
+    have a `key`, which names them and what they depend on: those of an interrupted run of the same code count. They are
+    JSON-native then, and in build/rounds until `forget`.
     """
-    found: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(times):
-        for name in sorted(sides, key=list(sides).index, reverse=bool(number % 2)):
-            found[name].append(sides[name]())
-    return found
-
-
-def rounds(key: str, one: Callable[[], Any], times: int = PAIRS) -> list[Any]:
-    """What `one` returns, JSON-native, so many times; what an interrupted run of the same code had counts.
-
-    For rounds that take an hour. `key` names them, and what they depend on; they are in build/rounds until `forget`.
-    """
-    path = _rounds(key)
-    if not REVISION or REVISION.endswith("-dirty"):  # nobody knows of which code those before are
-        forget(key)
-    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    path = _rounds(key) if key else None
+    if path and (not REVISION or REVISION.endswith("-dirty")):  # nobody knows of which code those before are
+        path.unlink(missing_ok=True)
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path and path.exists() else []
     if found:
         print(f"{len(found)} rounds were measured before: {path}", flush=True)
-    while len(found) < times:
-        found.append(one())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.write(json.dumps(found[-1]) + "\n")
-    return found[:times]
+    for number in range(len(found), times):
+        names = sorted(sides, key=list(sides).index, reverse=bool(number % 2))
+        found.append({name: sides[name]() for name in names})
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as file:
+                file.write(json.dumps(found[-1]) + "\n")
+    return {name: [one[name] for one in found[:times]] for name in sides}
 
 
 def forget(key: str) -> None:
-    """Its result is kept: the next run begins anew."""
-    _rounds(key).unlink(missing_ok=True)
+    """Its result was shown: the next run begins anew."""
+    for path in _rounds(key).parent.glob(f"{key}_*"):
+        path.unlink()
 
 
 def _rounds(key: str) -> Path:

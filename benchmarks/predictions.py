@@ -7,13 +7,14 @@ FOLDER holds the public data sets, a folder each. All three answer the same rend
 8 to 128, found once; the loop calls `generate` on 16 prompts at a time, padded, in the rows' order. Loading counts for
 none. The floor is the machine's: every token, of prompts (what all begin with once) and of our answers, at the speed of
 the fastest forward pass measured here on those prompts without padding, by the model as ours has laid it out. Fewer
-than five rounds, or bfloat16 on a CPU, are a trial: shown and not kept.
+than five rounds, or bfloat16 on a CPU, are a trial: shown and not kept. Rounds of a run that was interrupted count.
 """
 
 import argparse
 import json
 import random
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import PAIRS, Row, compared, in_turn, peer_python, save, seconds, versions
+from benchmarks.measure import PAIRS, Row, compared, forget, in_turn, peer_python, save, seconds, versions
 
 from pada_graph.config import Student
 from pada_graph.sources import read_source
@@ -135,6 +136,11 @@ def some_prompts(name: str, folder: Path, count: int) -> list[str]:
     return [task.prompt(row) for row in random.Random(0).sample(parsed, count)]
 
 
+def rounds_key(name: str, count: int, given: argparse.Namespace) -> str:
+    """Names the rounds of one task, which count where a run was interrupted."""
+    return f"predictions_{name}_{count}_{given.dtype}"
+
+
 def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namespace) -> list[Row]:
     """The rows of one task."""
     tokenizer, stop, limit, count = sides.tokenizer, get_task(name).stop, LIMITS[name], len(prompts)
@@ -149,29 +155,33 @@ def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namesp
     job = {"prompts": [render.prompt_text(tokenizer, prompt) for prompt in prompts], "stop": stops, "limit": limit}
 
     sides.peer.answer({**job, "prompts": job["prompts"][:8]}, 8)  # warms up
-    tried = {size: sides.peer.answer(job, size)["seconds"] for size in LM_EVAL_BATCHES if size < 2 * count}
-    best = min(tried, key=lambda size: tried[size])
+    key = rounds_key(name, count, given)
+    sizes = {str(size): partial(sides.peer.answer, job, size) for size in LM_EVAL_BATCHES if size < 2 * count}
+    tried = {size: runs[0]["seconds"] for size, runs in in_turn(sizes, 1, f"{key}_batches").items()}
+    best = int(min(tried, key=lambda size: tried[size]))
     print(f"{name}: lm-eval's seconds at its batch sizes {tried}", flush=True)
-    texts, theirs = [""] * count, [""] * count
 
-    def ours() -> None:
+    def ours() -> dict[str, Any]:
+        texts, started = [""] * count, time.perf_counter()
         for found in sides.predictor.predict(None, prompts, max_new_tokens=limit, stop=stop):
             texts[found.index] = found.text
+        return {"seconds": time.perf_counter() - started, "texts": texts}
 
-    def lm_eval() -> float:
-        answer = sides.peer.answer(job, best)
-        theirs[:] = [text.strip() for text in answer["texts"]]
-        return float(answer["seconds"])
+    def lm_eval() -> dict[str, Any]:
+        return sides.peer.answer(job, best)
 
-    loop = partial(plain_loop, sides.plain, tokenizer, sides.ends, job)
-    took = in_turn({"ours": lambda: seconds(ours), "lm-eval": lm_eval, "loop": lambda: seconds(loop)}, given.times)
-    for side, values in took.items():
-        print(f"{name}: seconds of {side} in each round {[round(value, 1) for value in values]}", flush=True)
+    def loop() -> dict[str, Any]:
+        return {"seconds": seconds(partial(plain_loop, sides.plain, tokenizer, sides.ends, job))}
+
+    took = in_turn({"ours": ours, "lm-eval": lm_eval, "loop": loop}, given.times, key)
+    for side, runs in took.items():
+        print(f"{name}: seconds of {side} in each round {[round(run['seconds'], 1) for run in runs]}", flush=True)
+    texts, theirs = took["ours"][-1]["texts"], [text.strip() for text in took["lm-eval"][-1]["texts"]]
 
     answered = sum(len(tokenizer(text)["input_ids"]) + 1 for text in texts)
     tokens = sum(map(len, encoded)) - head * (count - 1) + answered
     floor = forward_speed(sides.predictor._base, encoded) * count / tokens
-    speed = {side: count / median(values) for side, values in took.items()}
+    speed = {side: count / median(run["seconds"] for run in runs) for side, runs in took.items()}
     ratio, share = speed["ours"] / speed["lm-eval"], speed["ours"] / floor
     met = ratio >= GOALS[name] and (name != "arc_challenge" or share >= 0.75)
     goal = f">= {GOALS[name]} x" + (", >= 75 % of floor" if name == "arc_challenge" else "")
@@ -199,6 +209,7 @@ def main() -> None:
     for name, asked in prompts.items():  # each takes long: what is measured is kept at once
         rows = measured(name, asked, sides, given)
         save("predictions", rows, packages, models.device(), part=name, kept=kept)
+        forget(rounds_key(name, len(asked), given))
 
 
 if __name__ == "__main__":

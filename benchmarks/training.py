@@ -16,11 +16,12 @@ import random
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.measure import PAIRS, compared, forget, process, rounds, save, versions
+from benchmarks.measure import PAIRS, compared, forget, in_turn, process, save, versions
 
 from pada_graph.config import Lora
 from pada_graph.services import TrainJob
@@ -169,9 +170,9 @@ def main() -> None:
             return json.loads(process(command).output.splitlines()[-1])
 
     key = f"training_{given.rows}_{given.dtype}"
-    found = rounds(key, lambda: {side: measured(side) for side in SIDES}, given.times)
-    speed = {side: tokens / median(sides[side]["seconds"] for sides in found) for side in SIDES}
-    loss = {side: mean(found[0][side]["losses"][-5:]) for side in SIDES}
+    found = in_turn({side: partial(measured, side) for side in SIDES}, given.times, key)
+    speed = {side: tokens / median(run["seconds"] for run in runs) for side, runs in found.items()}
+    loss = {side: mean(runs[0]["losses"][-5:]) for side, runs in found.items()}
     for side in SIDES:
         print(f"{side}: {speed[side]:.0f} tokens/s, loss of the last five steps {loss[side]:.4f}")
     equal = all(abs(loss["ours"] / loss[side] - 1) <= 0.02 for side in SIDES)

@@ -108,27 +108,31 @@ def test_the_revision_says_whether_the_measured_code_was_changed(
     assert measure._revision() == f"{clean}-dirty"
 
 
-def test_rounds_of_an_interrupted_run_count_until_its_result_is_kept(
+def test_rounds_of_an_interrupted_run_count_until_its_result_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def rounds(times: int, key: str = "training_200") -> list[int]:
+        return measure.in_turn({"ours": partial(next, numbers)}, times, key)["ours"]
+
     monkeypatch.setattr(measure, "ROOT", tmp_path)
     monkeypatch.setattr(measure, "REVISION", "abc1234")
-    measured: list[int] = []
-
-    def one() -> dict[str, int]:
-        if len(measured) == 2:
-            raise KeyboardInterrupt
-        measured.append(len(measured))
-        return {"seconds": measured[-1]}
-
-    with pytest.raises(KeyboardInterrupt):
-        measure.rounds("training_200", one, 3)
-    measured.append(7)
-    assert measure.rounds("training_200", lambda: {"seconds": 7}, 3) == [{"seconds": value} for value in (0, 1, 7)]
-    assert measure.rounds("training_24", lambda: {"seconds": 9}, 1) == [{"seconds": 9}]
-    for number, other in enumerate(("abc1235", "abc1234-dirty", "abc1234-dirty", "", "")):  # changed code: none counts
+    numbers = iter((0, 1))
+    with pytest.raises(StopIteration):
+        rounds(3)
+    numbers = iter(range(2, 99))
+    assert rounds(3) == [0, 1, 2] and rounds(2) == [0, 1]
+    assert rounds(1, "training_24") == [3]
+    for number, other in enumerate(("abc1235", "abc1234-dirty", "abc1234-dirty", "", ""), 4):  # changed code: none counts
         monkeypatch.setattr(measure, "REVISION", other)
-        assert measure.rounds("training_200", partial(dict, number=number), 1) == [{"number": number}]
+        assert rounds(1) == [number]
     monkeypatch.setattr(measure, "REVISION", "abc1234")
+    assert rounds(3) == [0, 1, 2]
     measure.forget("training_200")
-    assert measure.rounds("training_200", lambda: {"seconds": 4}, 1) == [{"seconds": 4}]
+    assert rounds(1) == [9] and rounds(1, "training_24") == [3]
+
+
+def test_every_second_round_begins_at_the_other_end() -> None:
+    order: list[str] = []
+    sides = {name: partial(order.append, name) for name in "abc"}
+    assert measure.in_turn(sides, 3) == {name: [None] * 3 for name in "abc"}
+    assert "".join(order) == "abccbaabc"
