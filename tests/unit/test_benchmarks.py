@@ -122,7 +122,7 @@ def test_rounds_of_an_interrupted_run_count_until_its_result_is_shown(
     numbers = iter(range(2, 99))
     assert rounds(3) == [0, 1, 2] and rounds(2) == [0, 1]
     assert rounds(1, "training_24") == [3]
-    for number, other in enumerate(("abc1235", "abc1234-dirty", "abc1234-dirty", "", ""), 4):  # changed code: none counts
+    for number, other in enumerate(("abc1235", "abc1234-dirty", "abc1234-dirty", "", ""), 4):  # of other code
         monkeypatch.setattr(measure, "REVISION", other)
         assert rounds(1) == [number]
     monkeypatch.setattr(measure, "REVISION", "abc1234")
