@@ -191,9 +191,8 @@ def _revision() -> str:
     return git("log", "-1", "--format=%h") + ("-dirty" if git("diff", "HEAD", "--name-only") else "")
 
 
-REVISION = (
-    _revision()
-)  # the last that changed measured code, with -dirty where it was changed since; empty: no checkout
+# The last that changed what is measured, with -dirty where it was changed since; empty outside a checkout.
+REVISION = _revision()
 
 
 def save(

@@ -136,13 +136,8 @@ def some_prompts(name: str, folder: Path, count: int) -> list[str]:
     return [task.prompt(row) for row in random.Random(0).sample(parsed, count)]
 
 
-def rounds_key(name: str, count: int, given: argparse.Namespace) -> str:
-    """Names the rounds of one task, which count where a run was interrupted."""
-    return f"predictions_{name}_{count}_{given.dtype}"
-
-
-def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namespace) -> list[Row]:
-    """The rows of one task."""
+def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namespace, key: str) -> list[Row]:
+    """The rows of one task; its rounds are kept by `key`, if there is one."""
     tokenizer, stop, limit, count = sides.tokenizer, get_task(name).stop, LIMITS[name], len(prompts)
     encoded = [render.prompt_ids(tokenizer, prompt) for prompt in prompts]
     head = len(shared_head(encoded))
@@ -155,9 +150,8 @@ def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namesp
     job = {"prompts": [render.prompt_text(tokenizer, prompt) for prompt in prompts], "stop": stops, "limit": limit}
 
     sides.peer.answer({**job, "prompts": job["prompts"][:8]}, 8)  # warms up
-    key = rounds_key(name, count, given)
     sizes = {str(size): partial(sides.peer.answer, job, size) for size in LM_EVAL_BATCHES if size < 2 * count}
-    tried = {size: runs[0]["seconds"] for size, runs in in_turn(sizes, 1, f"{key}_batches").items()}
+    tried = {size: runs[0]["seconds"] for size, runs in in_turn(sizes, 1, key and f"{key}_batches").items()}
     best = int(min(tried, key=lambda size: tried[size]))
     print(f"{name}: lm-eval's seconds at its batch sizes {tried}", flush=True)
 
@@ -207,9 +201,11 @@ def main() -> None:
     sides, packages = Sides.load(given.dtype), versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}
     kept = given.times >= PAIRS and (given.dtype == "float32" or models.device() != "cpu")
     for name, asked in prompts.items():  # each takes long: what is measured is kept at once
-        rows = measured(name, asked, sides, given)
+        key = f"predictions_{name}_{given.rows}_{given.dtype}" if kept else ""
+        rows = measured(name, asked, sides, given, key)
         save("predictions", rows, packages, models.device(), part=name, kept=kept)
-        forget(rounds_key(name, len(asked), given))
+        if key:
+            forget(key)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """OpenAI's client with a connection for each thread."""
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -107,6 +108,7 @@ def test_a_connection_that_the_server_closed_is_made_anew(server: Server) -> Non
     assert len({port for _, port in server.used}) == 3
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 def test_a_foreign_certificate_is_refused(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
