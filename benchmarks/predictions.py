@@ -4,10 +4,11 @@
 
 FOLDER holds the public data sets, a folder each. All three answer the same rendered prompts with the same model
 (builtin:smollm2-135m, untuned), dtype, stops and limits, greedily, in turn. lm-eval runs at the best of its batch sizes
-8 to 128, found once; the loop calls `generate` on 16 prompts at a time, padded, in the rows' order. Loading counts for
-none. The floor is the machine's: every token, of prompts (what all begin with once) and of our answers, at the speed of
-the fastest forward pass measured here on those prompts without padding, by the model as ours has laid it out. Fewer
-than five rounds, or bfloat16 on a CPU, are a trial: shown and not kept. Rounds of a run that was interrupted count.
+8 to 128, found once, until two in a row took longer than the best; the loop calls `generate` on 16 prompts at a time,
+padded, in the rows' order. Loading counts for none. The floor is the machine's: every token, of prompts (what all begin
+with once) and of our answers, at the speed of the fastest forward pass measured here on those prompts without padding,
+by the model as ours has laid it out. Fewer than five rounds are a trial: shown and not kept. Rounds of a run that was
+interrupted count. bfloat16 has files of its own.
 """
 
 import argparse
@@ -129,6 +130,19 @@ class Sides:
         return cls(tokenizer, models.end_ids(path, tokenizer), predictor, plain, LmEval(path, dtype))
 
 
+def best_batch(peer: LmEval, job: dict[str, Any], key: str) -> int:
+    """The batch size at which lm-eval is fastest; larger ones are not tried once two in a row were slower."""
+    took: dict[int, float] = {}
+    for size in LM_EVAL_BATCHES:
+        run = in_turn({"lm-eval": partial(peer.answer, job, size)}, 1, key and f"{key}_batch_{size}")["lm-eval"][0]
+        took[size] = run["seconds"]
+        best = min(took, key=lambda tried: took[tried])
+        if size >= len(job["prompts"]) or list(took).index(best) < len(took) - 2:
+            break
+    print(f"lm-eval's seconds at its batch sizes {took}", flush=True)
+    return best
+
+
 def some_prompts(name: str, folder: Path, count: int) -> list[str]:
     """So many of a task, drawn by a seed."""
     task = get_task(name)
@@ -150,10 +164,7 @@ def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namesp
     job = {"prompts": [render.prompt_text(tokenizer, prompt) for prompt in prompts], "stop": stops, "limit": limit}
 
     sides.peer.answer({**job, "prompts": job["prompts"][:8]}, 8)  # warms up
-    sizes = {str(size): partial(sides.peer.answer, job, size) for size in LM_EVAL_BATCHES if size < 2 * count}
-    tried = {size: runs[0]["seconds"] for size, runs in in_turn(sizes, 1, key and f"{key}_batches").items()}
-    best = int(min(tried, key=lambda size: tried[size]))
-    print(f"{name}: lm-eval's seconds at its batch sizes {tried}", flush=True)
+    best = best_batch(sides.peer, job, key)
 
     def ours() -> dict[str, Any]:
         texts, started = [""] * count, time.perf_counter()
@@ -199,11 +210,12 @@ def main() -> None:
     given = parser.parse_args()
     prompts = {name: some_prompts(name, given.folder, given.rows) for name in given.tasks.split(",")}
     sides, packages = Sides.load(given.dtype), versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}
-    kept = given.times >= PAIRS and (given.dtype == "float32" or models.device() != "cpu")
+    kept = given.times >= PAIRS
     for name, asked in prompts.items():  # each takes long: what is measured is kept at once
         key = f"predictions_{name}_{given.rows}_{given.dtype}" if kept else ""
         rows = measured(name, asked, sides, given, key)
-        save("predictions", rows, packages, models.device(), part=name, kept=kept)
+        part = name if given.dtype == "float32" else f"{name}_{given.dtype}"
+        save("predictions", rows, packages, models.device(), part=part, kept=kept)
         if key:
             forget(key)
 

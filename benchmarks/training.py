@@ -169,7 +169,7 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.training", "--side", side, place, given.dtype]
             return json.loads(process(command).output.splitlines()[-1])
 
-    kept = given.times >= PAIRS and (given.dtype == "float32" or models.device() != "cpu")
+    kept = given.times >= PAIRS
     key = f"training_{given.rows}_{given.dtype}" if kept else ""
     found = in_turn({side: partial(measured, side) for side in SIDES}, given.times, key)
     speed = {side: tokens / median(run["seconds"] for run in runs) for side, runs in found.items()}
@@ -183,7 +183,8 @@ def main() -> None:
         peer=speed["defaults"], peer_name="SFTTrainer, defaults", floor=speed["loop"],
         goal=">= 2.5 x at equal loss, >= 85 % of the loop", met=ratio >= 2.5 and share >= 0.85 and equal,
     )  # fmt: skip
-    save("training", [row], versions(("torch", "transformers", "trl", "peft")), models.device(), kept=kept)
+    part, packages = "" if given.dtype == "float32" else given.dtype, versions(("torch", "transformers", "trl", "peft"))
+    save("training", [row], packages, models.device(), part=part, kept=kept)
     if key:
         forget(key)
 
