@@ -79,8 +79,8 @@ for name, changes in variants.items():
 # %% [markdown]
 # ## The comparison
 #
-# The first run is the baseline. All runs must have answered the same test rows with the same model, else they are
-# refused.
+# The first run is the baseline. All runs must have answered the same test rows, scored by the same rule, else they are
+# refused. They have the same student here; where they do not, a line says so.
 
 # %%
 comparison = compare_runs(folders)

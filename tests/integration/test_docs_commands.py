@@ -66,7 +66,7 @@ RUNS = {
 }
 # Page and beginning of a block that is not run: why.
 NOT_RUN = {
-    ("README.md", "git clone"): "the demo takes nine minutes",
+    ("README.md", "git clone"): "the demo takes eleven minutes",
     ("README.md", "from pada_graph import"): "test_readme.py runs it and looks at its results",
     ("docs/export.md", "hf auth login"): "needs an account; test_export.py uploads to a stand-in of the hub",
     ("docs/export.md", "python -m benchmarks.export_elsewhere"): "installs vLLM and asks two other engines",
@@ -83,11 +83,11 @@ NOT_RUN = {
     ("docs/results.md", "pada-graph reproduce"): "needs an LLM and two hours",
     ("docs/scale.md", "#!/bin/bash"): "needs Slurm",
     ("docs/scale.md", "# In job.json"): "needs SageMaker",
-    ("docs/scale.md", "pip install 'pada-graph[ray]'"): "needs a cluster; test_ray.py does it on this machine",
+    ("docs/scale.md", 'pip install -e ".[ray]"'): "needs a cluster; test_ray.py does it on this machine",
     ("docs/scale.md", "srun"): "needs Slurm and four GPUs",
     ("docs/studio.md", "from langgraph_sdk"): "needs a server; tests/studio runs it on one",
     ("docs/studio.md", "pip install"): "a server that never ends; tests/studio starts it",
-    ("docs/tutorial.md", "git clone"): "the demo takes nine minutes",
+    ("docs/tutorial.md", "git clone"): "the demo takes eleven minutes",
     ("docs/walkthrough.md", "git clone"): "installs everything anew",
     ("docs/walkthrough.md", "import torch"): "needs the export of a run with an LLM",
     ("docs/walkthrough.md", "pada-graph doctor"): "needs an LLM",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pada_graph.compare import compare_runs, load_run, print_comparison
+from pada_graph.compare import compare_runs, load_run, print_comparison, write_page
 from pada_graph.config import parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
@@ -102,6 +102,17 @@ def test_the_first_run_of_a_task_is_its_baseline(tmp_path):
     assert "Chosen iteration against that of run 1" in text
     assert "Chosen iteration against the same run's iteration 0" in text
     assert "Runs with fewer than 3 training seeds: 1, 2." in text and "none of training" in text
+
+
+def test_a_line_says_where_runs_fine_tuned_different_students(tmp_path):
+    said = "The runs of gsm8k fine-tuned different students"
+    runs = [write_run(tmp_path / name, three(), seed=seed) for name, seed in (("a", 0), ("b", 1))]
+    assert said not in shown(compare_runs(runs))
+    runs.append(write_run(tmp_path / "c", three(), student={"model": "builtin:smollm2-135m"}))
+    assert said in shown(compare_runs(runs)).replace("\n", " ")
+    out = tmp_path / "page.html"
+    write_page(runs, compare_runs(runs), out)
+    assert said in out.read_text(encoding="utf-8")
 
 
 def test_nothing_is_claimed_of_two_runs_that_hardly_differ(tmp_path):

@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pada_graph.compare.tables import VERDICT_RULE, Comparison, Difference, ModelRow, SeedGroup
+from pada_graph.compare.tables import (
+    VERDICT_RULE,
+    Comparison,
+    Difference,
+    ModelRow,
+    SeedGroup,
+    tasks_of_several_students,
+)
 from pada_graph.live import score_text
 from pada_graph.stats import OverSeeds, detectable_words
 from pada_graph.stats.seeds import FEWEST
@@ -22,6 +29,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for info in comparison["runs"]:
         what = f"{info['task']}, {info['method']}, seed {info['seed']}, student {info['student']}"
         _say(console, f"{info['run']}  {info['directory']}: {what}, iteration {info['best_iteration']} chosen")
+    for task in tasks_of_several_students(comparison["runs"]):
+        _say(
+            console,
+            f"The runs of {task} fine-tuned different students: their differences are those of the students too.",
+        )
     for task in comparison["tasks"]:
         name = task["task"]
         console.print()

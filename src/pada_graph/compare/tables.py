@@ -139,6 +139,14 @@ def model_rows(number: int, run: FinishedRun) -> list[ModelRow]:
     ]
 
 
+def tasks_of_several_students(runs: Sequence[RunInfo]) -> list[str]:
+    """Tasks whose runs did not fine-tune the same model: a difference there is not one of methods alone."""
+    students: dict[str, set[str]] = {}
+    for info in runs:
+        students.setdefault(info["task"], set()).add(info["student"])
+    return [task for task, found in students.items() if len(found) > 1]
+
+
 def _info(number: int, run: FinishedRun) -> RunInfo:
     return {
         "run": number,
