@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pada_graph.compare import compare_runs, load_run, print_comparison, write_page
+from pada_graph.compare import compare_runs, load_run, print_comparison
 from pada_graph.config import parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
@@ -110,9 +110,6 @@ def test_a_line_says_where_runs_fine_tuned_different_students(tmp_path):
     assert said not in shown(compare_runs(runs))
     runs.append(write_run(tmp_path / "c", three(), student={"model": "builtin:smollm2-135m"}))
     assert said in shown(compare_runs(runs)).replace("\n", " ")
-    out = tmp_path / "page.html"
-    write_page(runs, compare_runs(runs), out)
-    assert said in out.read_text(encoding="utf-8")
 
 
 def test_nothing_is_claimed_of_two_runs_that_hardly_differ(tmp_path):

@@ -83,6 +83,16 @@ def test_the_command_writes_the_page_beside_what_it_prints(runs: list[Path], tmp
     assert "<title>2 runs compared – pada-graph</title>" in out.read_text(encoding="utf-8")
 
 
+def test_it_says_where_runs_fine_tuned_different_students(page: Page, tmp_path: Path) -> None:
+    roots = [write_run(tmp_path / name, rounds=1) for name in ("one", "two")]
+    run = RunDir(roots[1])
+    run.write_json("resolved_config.json", {**run.read_json("resolved_config.json"), "student": {"model": "a/model"}})
+    out = tmp_path / "out.html"
+    write_page(roots, compare_runs(roots), out)
+    assert "fine-tuned different students" in " ".join(Page(out).text.split())
+    assert "different students" not in page.text
+
+
 def test_three_seeds_are_shown_with_their_intervals(tmp_path: Path) -> None:
     roots = [write_run(tmp_path / str(seed), rounds=1) for seed in range(3)]
     for seed, root in enumerate(roots):
