@@ -7,6 +7,7 @@ how much of the floor's speed ours reaches, 1 being all of it.
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -69,8 +70,8 @@ def in_turn(sides: Mapping[str, Callable[[], T]], times: int = PAIRS, key: str =
     """Run each side once, then each again, `times` times, so that all meet the machine in the same moods.
 
     Every second round begins at the other end: what comes first may find colder caches. Rounds that take many minutes
-    have a `key`, which names them and what they depend on: those of an interrupted run of the same code count. They are
-    JSON-native then, and in build/rounds until `forget`.
+    have a `key`, which names them and what they depend on: those of an interrupted run of the same code on such a CPU
+    count. They are JSON-native then, and in build/rounds until `forget`.
     """
     path = _rounds(key) if key else None
     if path and (not REVISION or REVISION.endswith("-dirty")):  # nobody knows of which code those before are
@@ -95,7 +96,8 @@ def forget(key: str) -> None:
 
 
 def _rounds(key: str) -> Path:
-    return ROOT / "build" / "rounds" / f"{key}_{REVISION}.jsonl"
+    where = re.sub(r"\W+", "-", str(machine()["cpu"]))  # of another machine they are no part of this one's median
+    return ROOT / "build" / "rounds" / f"{key}_{where}_{REVISION}.jsonl"
 
 
 def medians(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, float]:

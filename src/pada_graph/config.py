@@ -125,7 +125,7 @@ class Inference(Section):
 
     engine: Literal["transformers"] = Field("transformers", description="The only one: Hugging Face transformers.")
     max_new_tokens: int | None = Field(None, ge=1, description="null: the task's own limit.")
-    batch_size: int = Field(128, ge=1, description="Prompts in flight; fewer where they hold 32,768 tokens.")
+    batch_size: int = Field(128, ge=1, description="Prompts in flight; fewer where their keys and values take 2 GiB.")
 
 
 class Student(Section):

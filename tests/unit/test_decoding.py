@@ -32,7 +32,7 @@ def alone(model, prompt, limit, stopped=lambda answers: [False] * len(answers)):
     return written
 
 
-def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * len(answers)):
+def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * len(answers), room=10_000):
     calls = []
 
     def counted(**inputs):
@@ -40,7 +40,7 @@ def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * 
         return model(**inputs)
 
     decoder = decoding.Decoder(
-        counted, together=together, limit=limit, ends=ENDS, stopped=stopped, device=torch.device("cpu")
+        counted, together=together, room=room, limit=limit, ends=ENDS, stopped=stopped, device=torch.device("cpu")
     )
     found = [pair for some in decoder.answer(prompts) for pair in some]
     assert sorted(index for index, _ in found) == list(range(len(prompts)))
@@ -99,20 +99,47 @@ def test_rows_that_ended_make_room_for_others_before_the_rest_has_ended(model):
     assert sum(number > last_read for number in steps) > 20  # all others came and went beside the longest
 
 
-def test_fewer_rows_are_in_flight_where_the_cache_would_grow_too_large(model, monkeypatch):
-    monkeypatch.setattr(decoding, "CACHED_TOKENS", 100)
+def test_fewer_rows_are_in_flight_where_the_cache_would_grow_too_large(model):
     prompts = some_prompts(9, longest=30)
-    answers, calls = decode(model, prompts, 20, together=9)
+    answers, calls = decode(model, prompts, 20, together=9, room=100)
     assert answers == [alone(model, prompt, 20) for prompt in prompts]
     assert 1 < max(rows for rows, _ in calls) <= 100 // 20
 
 
-def test_a_prompt_that_alone_is_too_large_for_the_cache_is_answered_alone(model, monkeypatch):
-    monkeypatch.setattr(decoding, "CACHED_TOKENS", 10)
+def test_a_prompt_that_alone_is_too_large_for_the_cache_is_answered_alone(model):
     prompts = some_prompts(3, longest=30)
-    answers, calls = decode(model, prompts, 8)
+    answers, calls = decode(model, prompts, 8, room=10)
     assert answers == [alone(model, prompt, 8) for prompt in prompts]
     assert {rows for rows, _ in calls} == {1}
+
+
+def test_the_room_is_what_the_keys_and_values_of_a_token_take():
+    from transformers import AutoConfig, AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig
+
+    small = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    configs = [
+        LlamaConfig(**small, num_attention_heads=4),
+        LlamaConfig(**small, num_attention_heads=4, num_key_value_heads=2),
+        Gemma3TextConfig(**small, num_attention_heads=4, num_key_value_heads=1, head_dim=16),
+        AutoConfig.for_model("gpt2", vocab_size=50, n_embd=32, n_head=4, n_layer=2),
+    ]
+    for config in configs:
+        model = AutoModelForCausalLM.from_config(config).to(torch.bfloat16).eval()
+        cache = model(input_ids=torch.tensor([[3, 4, 5]]), use_cache=True).past_key_values
+        taken = sum(states.nbytes for layer in cache.layers for states in (layer.keys, layer.values))
+        assert decoding.cached_tokens(model) == 3 * decoding.CACHE_BYTES // taken
+
+
+def test_what_was_in_memory_before_changes_nothing(model):
+    prompts = some_prompts(23, range(10, 20))
+    expected = [alone(model, prompt, 12, ends_with_a_small_one) for prompt in prompts]
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # new memory is full of NaN
+    try:
+        assert torch.empty(3).isnan().all()
+        assert decode(model, prompts, 12, 4, ends_with_a_small_one)[0] == expected
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def test_prompts_are_read_in_portions(model, monkeypatch):
@@ -132,14 +159,16 @@ def test_models_whose_tokens_depend_on_more_than_their_positions_are_left_to_gen
     from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MistralConfig
 
     small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    neo = {"hidden_size": 32, "num_layers": 2, "num_heads": 2}
     assert decoding.can_decode(model)
     others = [
         MistralConfig(**small, num_key_value_heads=2, vocab_size=50, sliding_window=8),
         LlamaConfig(**small, vocab_size=50, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}),
         AutoConfig.for_model("mpt", d_model=32, n_heads=2, n_layers=1, vocab_size=50),
         AutoConfig.for_model("rwkv", hidden_size=32, num_hidden_layers=2, vocab_size=50),
+        AutoConfig.for_model("gpt_neo", **neo, vocab_size=50, attention_types=[[["global", "local"], 1]]),
     ]
-    assert [decoding.can_decode(AutoModelForCausalLM.from_config(config)) for config in others] == [False] * 4
+    assert [decoding.can_decode(AutoModelForCausalLM.from_config(config)) for config in others] == [False] * 5
 
 
 def test_the_predictor_answers_a_model_with_a_sliding_window_as_generate_does(tmp_path):

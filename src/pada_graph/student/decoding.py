@@ -22,7 +22,7 @@ FREE_COLUMNS = 64  # steps between two copies of the cache
 REFILL = 4  # rows that ended are taken out, and others let in, once they are this part of all
 READ_TOKENS = 2048  # of prompts, at once, which bounds what their layers' results take
 CPU_READ_TOKENS = 512  # they keep a CPU busy, and fewer rows at once are less padded
-CACHED_TOKENS = 32_768  # of all rows in flight; a GB for Llama 3.2 1B in bfloat16
+CACHE_BYTES = 2 << 30  # of the keys and values of all rows in flight
 
 
 @dataclass
@@ -54,9 +54,19 @@ def can_decode(model: Any) -> bool:
     rotary = str(getattr(model.config, "rope_parameters", None) or getattr(model.config, "rope_scaling", None))
     return (
         {"position_ids", "past_key_values"} <= signature(model.forward).parameters.keys()
+        and "local" not in getattr(model.config, "attention_layers", ())  # GPT-Neo's windows, of columns
         and not any(kind in rotary for kind in ("dynamic", "longrope"))
         and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
     )
+
+
+def cached_tokens(model: Any) -> int:
+    """How many tokens' keys and values fit into CACHE_BYTES; at least so many where layers keep a window or a state."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", 1)
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    return int(CACHE_BYTES // (2 * config.num_hidden_layers * shared * width * model.dtype.itemsize))
 
 
 @cache
@@ -98,6 +108,7 @@ class Decoder:
     Args:
         model: what computes; called anew at every step, for another adapter may have been on it meanwhile.
         together: rows in flight at most.
+        room: tokens in the cache at most, but for a row that alone has more.
         limit: tokens of an answer at most.
         ends: tokens that end an answer.
         stopped: which of some answers so far hold a stop string.
@@ -109,12 +120,13 @@ class Decoder:
         model: Callable[..., Any],
         *,
         together: int,
+        room: int,
         limit: int,
         ends: Sequence[int],
         stopped: Callable[[list[list[int]]], list[bool]],
         device: "torch.device",
     ):
-        self._model, self._together, self._limit = model, together, limit
+        self._model, self._together, self._room, self._limit = model, together, room, limit
         self._ends, self._stopped, self._device = frozenset(ends), stopped, device
         self._read_tokens = CPU_READ_TOKENS if device.type == "cpu" else READ_TOKENS
         self._rows: list[Row] = []  # in flight
@@ -159,7 +171,7 @@ class Decoder:
         while waiting:
             rows = [*going, *group, waiting[-1]]
             columns = max(head + len(row.prompt) for row in rows) + self._limit
-            full = len(rows) > self._together or len(rows) * columns > CACHED_TOKENS
+            full = len(rows) > self._together or len(rows) * columns > self._room
             if (full and len(rows) > 1) or (group and (len(group) + 1) * len(group[0].prompt) > self._read_tokens):
                 break
             group.append(waiting.pop())
@@ -247,11 +259,13 @@ class Decoder:
 
         def side_by_side(states: list[torch.Tensor]) -> torch.Tensor:
             _, *heads, _, size = states[0].shape
-            room = states[0].new_zeros(len(self._rows), *heads, columns, size)
+            room = states[0].new_empty(len(self._rows), *heads, columns, size)  # free columns are written before read
             top = 0
             for state, (_, rows, first) in zip(states, kept, strict=True):
                 left = width - state.shape[-2] + first
-                room[top : top + len(rows), ..., left:width, :] = state[rows][..., first:, :]
+                place, going = room[top : top + len(rows)], state[..., first:, :]
+                place[..., :left, :] = 0  # a weight of 0 does not hide what is no number
+                place[..., left:width, :] = going if len(rows) == len(state) else going[rows]
                 top += len(rows)
             return room
 

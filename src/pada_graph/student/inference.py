@@ -98,12 +98,13 @@ class TransformersPredictor:
         self, prompts: list[list[int]], limit: int, stop: tuple[str, ...]
     ) -> Iterator[list[tuple[int, list[int]]]]:
         """Indices and new tokens, some at a time; with `generate` a row goes on after its end."""
-        together = self._student.inference.batch_size
+        together, room = self._student.inference.batch_size, decoding.cached_tokens(self._base)
         if decoding.can_decode(self._base):
             stopped = _StopStrings(self._tokenizer, stop)
             decoder = decoding.Decoder(
                 self._forward,
                 together=together,
+                room=room,
                 limit=limit,
                 ends=self._ends,
                 stopped=stopped,
@@ -113,7 +114,7 @@ class TransformersPredictor:
             return
         order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
         while order:
-            count = min(together, max(1, decoding.CACHED_TOKENS // (len(prompts[order[0]]) + limit)))
+            count = min(together, max(1, room // (len(prompts[order[0]]) + limit)))
             indices, order = order[:count], order[count:]
             answers = self._generate([prompts[index] for index in indices], limit, stop)
             yield list(zip(indices, answers, strict=True))
