@@ -58,7 +58,8 @@ RULES = "builtin:rules"  # the demo's rule-based teacher
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values never change, and a section left empty has its defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # What was given may hold a key, and a traceback shows a whole error.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -287,6 +287,17 @@ def test_row_17_lost_calls_are_given_up_on_demand_and_the_graph_state_is_kept(su
     assert [job.adapter.parent.name for job in trainer.jobs] == ["iteration_1"]
 
 
+def test_row_17_lost_calls_are_given_up_while_a_limit_changes(sums, left):
+    drop_wal(left / JOURNAL)
+    raised = config(sums, iterations=1, limits__max_calls=500)
+    before = contents(left)
+    with pytest.raises(InputError, match="--rebuild-state"):
+        run(raised, left, services=fake_services())
+    assert contents(left) == before
+    metrics = run(raised, left, services=fake_services(), rebuild_state=True)
+    assert metrics["stop_reason"] == "the only round is done"
+
+
 def test_row_17_a_refused_rebuild_leaves_what_was_on_record(sums, left):
     flip(left / JOURNAL)
     before = contents(left)

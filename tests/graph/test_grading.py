@@ -2,11 +2,12 @@
 
 import html
 import json
+import time
 from dataclasses import replace
 
 import pytest
 
-from pada_graph import RunConfig, run
+from pada_graph import RunConfig, run, stopping
 from pada_graph.compare.runs import load_runs
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.nodes.grading import UNGRADED
@@ -138,6 +139,22 @@ def test_a_judge_that_fails_for_good_stops_the_run_and_the_same_command_goes_on(
         start(settings, tmp_path / "run", teacher=Broken())
     whole, resumed = start(settings, tmp_path / "whole"), start(settings, tmp_path / "run")
     assert whole["untuned"] == resumed["untuned"] and whole["iterations"] == resumed["iterations"]
+
+
+def test_after_a_judge_that_fails_for_good_no_further_answer_is_graded(sums, tmp_path):
+    class Broken(FakeTeacher):
+        asked: list = []  # noqa: RUF012
+
+        def ask(self, role, prompt, *, item, attempt=0):
+            self.asked.append(stopping.current.get())
+            if len(self.asked) > 1:
+                time.sleep(0.3)
+            raise StoppedError("no more")
+
+    with pytest.raises(StoppedError, match="no more"):
+        start(open_answers(sums, limits__concurrency=2), tmp_path / "run", teacher=Broken())
+    assert len(Broken.asked) <= 4  # 8 wait for a judge of two at once
+    assert all(Broken.asked)  # each could see that the session has to stop
 
 
 def test_runs_graded_by_different_judges_are_not_compared(sums, tmp_path):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pada_graph import stopping
 from pada_graph.config import ROLES, Limits, Model
 from pada_graph.errors import StoppedError
 from pada_graph.services import Reply
@@ -82,6 +83,33 @@ def test_a_call_waits_for_those_in_flight_if_it_may_still_fit():
         released = time.monotonic()
         leave.set()
         assert waiting.result(10) >= released
+        running.result(10)
+
+
+def test_a_call_that_waited_is_not_sent_once_the_session_has_to_stop():
+    account, stop = budget(max_usd=BOUND + 3), stopping.Stop()
+    entered, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with account.reserved("judge", "hello") as charge:
+            entered.set()
+            leave.wait(10)
+            charge.settle(REPLY)
+
+    def second() -> None:
+        stopping.current.set(stop)
+        with account.reserved("judge", "hello"):
+            raise AssertionError("it was sent")
+
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(first)
+        assert entered.wait(10)
+        waiting = pool.submit(second)
+        time.sleep(0.05)
+        stop.tell(StoppedError("the disk is full"))
+        leave.set()
+        with pytest.raises(StoppedError, match="stopping: the disk is full"):
+            waiting.result(10)
         running.result(10)
 
 

@@ -1,10 +1,11 @@
 """RunConfig: the paper's values are the defaults, and every mistake has a clear message."""
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from pada_graph.config import ROLES, RunConfig, load_config, parse_config
 from pada_graph.errors import InputError
@@ -113,7 +114,14 @@ def test_a_mistake_beside_a_key_does_not_print_the_key(tmp_path):
     path = write(tmp_path, "models: {judge: {modle: x, api_key: sk-canary-1234}}")
     with pytest.raises(InputError) as error:
         load_config(path)
-    assert "models.judge.model: Field required" in str(error.value) and "canary" not in str(error.value)
+    assert "models.judge.model: Field required" in str(error.value)
+    assert "canary" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_mistake_beside_a_key_in_python_does_not_print_the_key():
+    with pytest.raises(ValidationError, match=r"models\.judge\.model") as error:
+        RunConfig(models={"judge": {"modle": "x", "api_key": "sk-canary-1234"}})
+    assert "canary" not in str(error.value)
 
 
 @pytest.mark.parametrize(

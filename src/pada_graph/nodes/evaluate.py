@@ -4,6 +4,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 from pada_graph import stopping
@@ -76,15 +77,19 @@ def _predict(run: Run, iteration: int | None, split: Split, rows: list[Row], par
 def _judged(run: Run, rows: list[Row], completions: Iterator[Completion]) -> Iterator[Prediction]:
     """Score completions as they come, several at once where scoring waits: for programs (HumanEval), for the judge."""
     at_once = run.config.limits.concurrency if run.grades_answers else AT_ONCE
-    with ThreadPoolExecutor(at_once) as pool:
-        waiting: deque[Future[Prediction]] = deque()
+    pool = ThreadPoolExecutor(at_once)
+    waiting: deque[Future[Prediction]] = deque()
+    try:
         for completion in completions:
-            waiting.append(pool.submit(_judge, run, rows[completion.index], completion))
+            # In this node's context, so that calls of a session that has to stop are not sent (stopping.py).
+            waiting.append(pool.submit(copy_context().run, _judge, run, rows[completion.index], completion))
             while waiting[0].done() or len(waiting) > 4 * at_once:
                 yield waiting.popleft().result()
                 if not waiting:
                     break
         yield from (future.result() for future in waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error nothing new begins
 
 
 def _judge(run: Run, row: Row, completion: Completion) -> Prediction:

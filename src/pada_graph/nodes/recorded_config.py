@@ -1,16 +1,17 @@
 """The configuration that a run directory holds: what is written down, and what may differ when a run goes on."""
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
-from pada_graph.config import Role, RunConfig, parse_config
+from pada_graph import databases
+from pada_graph.config import RunConfig, parse_config
 from pada_graph.errors import InputError
 from pada_graph.prompts import shipped
 from pada_graph.rundir import RunDir
-from pada_graph.services import Counts
 from pada_graph.task_file import is_task_file, keep_copy, read_task_file
-from pada_graph.teacher.journal import Journal
 from pada_graph.teacher.models import TRANSPORT
 from pada_graph.teacher.secrets import redact, without_secrets
 
@@ -34,7 +35,7 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
         # Read as a configuration, so that a key which the version that wrote it did not know yet has its default.
         old = parse_config(directory.read_json(CONFIG), str(directory.path(CONFIG)))
         changed = changes(redacted(old.model_dump(mode="json")), new)
-        used = _used_roles(directory) if changed else {}
+        used = _used_roles(directory)
         same_file: set[str] = set()
         if is_task_file(old.task) and is_task_file(config.task):
             if "task_sha256" in changed:
@@ -71,15 +72,18 @@ def record_environment(directory: RunDir, how: Mapping[str, str]) -> None:
         directory.write_json("environment.json", {**known, **new})
 
 
-def _used_roles(directory: RunDir) -> Mapping[Role, Counts]:
-    journal = Journal(directory.path("teacher_calls.sqlite"))
-    try:
-        return journal.usage()
-    finally:
-        journal.close()
+def _used_roles(directory: RunDir) -> frozenset[str]:
+    """Roles that answered a call, as far as the journal can be read: what is wrong with it, consistency.py says."""
+    path = directory.path("teacher_calls.sqlite")
+    with suppress(sqlite3.Error):
+        if path.exists():
+            with databases.read_only(path) as connection:
+                finished = connection.execute("SELECT DISTINCT role FROM calls WHERE status = 'finished'")
+                return frozenset(role for (role,) in finished)
+    return frozenset()
 
 
-def _may_change(key: str, used: Mapping[Role, Counts]) -> bool:
+def _may_change(key: str, used: Collection[str]) -> bool:
     section, role, name, *_ = [*key.split("."), "", ""]
     return section in ("limits", "executor", "ray", "unsafe_code_execution") or (
         section == "models" and (role not in used or name in TRANSPORT)

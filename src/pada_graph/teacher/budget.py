@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pada_graph import stopping
 from pada_graph.config import Limits, Model, Role
 from pada_graph.errors import StoppedError
 from pada_graph.services import Reply
@@ -89,7 +90,8 @@ class Budget:
         """Reserve one call for as long as it lasts; what is neither settled nor waived counts as spent in full.
 
         Raises:
-            StoppedError: the call would exceed limits.max_calls, max_usd or max_tokens; it must not be sent.
+            StoppedError: the call would exceed limits.max_calls, max_usd or max_tokens, or the run is stopping, perhaps
+                since this call began to wait; it must not be sent.
         """
         bound = self._bound(role, prompt)
         charge = Charge(self.prices[role], bound["max_usd"], int(bound["max_tokens"]))
@@ -113,6 +115,7 @@ class Budget:
         allowed = {"max_usd": self.limits.max_usd, "max_tokens": self.limits.max_tokens}
         limits = {name: limit for name, limit in allowed.items() if limit is not None}
         while True:
+            stopping.check()  # also after each wait
             if self.limits.max_calls is not None and self._calls >= self.limits.max_calls:
                 raise StoppedError(
                     f"limits.max_calls: {self._calls} teacher calls were made, {self.limits.max_calls} are allowed. "

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pada_graph import stopping
 from pada_graph.config import ROLES, Limits, Model, Models, Role
 from pada_graph.errors import PadaError
 from pada_graph.services import Reply, Usage
@@ -71,7 +70,6 @@ class JournaledTeacher:
 
     def _send(self, call: Call, chat: "BaseChatModel", seconds: float | None) -> Reply:
         """Send a call once. What was refused is taken back from the journal; a lost reply may have been paid."""
-        stopping.check()
         with self._open_budget().reserved(call.role, call.prompt) as charge:
             self.journal.start(call)
             try:
