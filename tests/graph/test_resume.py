@@ -158,6 +158,15 @@ def test_a_rebuilt_state_pays_and_predicts_nothing_twice(sums, stopped, stopped_
     assert (stopped / training_file).read_bytes() == (whole[0] / training_file).read_bytes()
 
 
+def test_answers_of_an_adapter_that_was_lost_are_asked_of_the_one_that_is_trained_anew(sums, stopped):
+    shutil.rmtree(stopped / "iteration_0/adapter")
+    refused(Session(sums, stopped), "iteration_0/adapter is missing")
+    session = Session(sums, stopped, rebuild_state=True)
+    assert session.error is None
+    asked = Counter(adapter.parent.name for adapter, _ in session.predictor.calls if adapter)
+    assert asked["iteration_0"] == 3  # validation, train and test; the test split alone where it was not lost
+
+
 def test_the_flag_changes_nothing_where_nothing_contradicts(sums, stopped, stopped_once, whole):
     session = Session(sums, stopped, rebuild_state=True)
     assert session.teacher.paid + stopped_once[1] == whole[1]

@@ -10,6 +10,7 @@ from pada_graph.nodes.run import Run
 from pada_graph.rundir import RunDir
 from pada_graph.services import TrainJob
 from pada_graph.state import PadaState
+from pada_graph.student import manifest
 
 
 def fine_tune(state: PadaState, run: Run) -> PadaState:
@@ -26,15 +27,16 @@ def fine_tune(state: PadaState, run: Run) -> PadaState:
     originals = [{"id": row["id"], "source": "train", **_pair(run, row)} for row in run.rows.split("train")]
     synthetic = [{"id": s["id"], "source": "synthetic", **_pair(run, s["row"])} for s in run.synthetic(iteration)]
     check_training_set(iteration, len(synthetic), state.get("accounting", []))
+    job = train_job(run.config, run.dir, iteration)
     before = run.dir.artifact(f"{folder}/train.jsonl")
     text, training_set = run.dir.jsonl(f"{folder}/train.jsonl", originals + synthetic)
-    # A fork of the run: the other student's answers do not count. They go first, since a kill may come in between.
-    if before is not None and before != training_set:
+    # A fork of the run, or an adapter that was lost: the other student's answers do not count. They go first, since a
+    # kill may come in between.
+    if before is not None and (before != training_set or manifest.is_missing(job)):
         for answers in run.dir.path(folder).glob("predictions_*"):
             answers.unlink()
     run.dir.write_text(f"{folder}/train.jsonl", text)
     run.emit("fine_tune", iteration=iteration, train_rows=len(originals), synthetic_rows=len(synthetic))
-    job = train_job(run.config, run.dir, iteration)
 
     def watch(progress: dict[str, Any]) -> None:
         stopping.check()

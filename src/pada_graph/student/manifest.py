@@ -105,6 +105,13 @@ def matches(folder: Path, inputs: str) -> bool:
     return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["inputs"] == inputs)
 
 
+def is_missing(job: TrainJob) -> bool:
+    """Whether the adapter of a job has to be trained yet, whose rows are there. Another trainer writes no manifest."""
+    if any((job.adapter / name).exists() for name in (MANIFEST, "adapter_config.json")):
+        return not matches(job.adapter, job_hash(job))
+    return not job.adapter.is_dir()
+
+
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
