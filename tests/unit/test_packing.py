@@ -1,4 +1,4 @@
-"""Packed layers compute what the plain ones do, and only those that a CPU multiplies in float32 are packed."""
+"""Packed layers compute what the plain ones do, and only those whose type the CPU multiplies are packed."""
 
 import pytest
 
@@ -72,7 +72,23 @@ def test_the_head_is_packed_and_the_embedding_that_shares_its_weight_is_not():
     torch.testing.assert_close(logits(model), before, rtol=1e-4, atol=1e-5)
 
 
+@needs_onednn
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU computes no bfloat16")
+def test_a_packed_model_in_bfloat16_gives_the_plain_ones_logits():
+    plain, packed = tiny(torch.bfloat16), tiny(torch.bfloat16)
+    packing.pack(packed)
+    assert not is_plain(packed)
+    torch.testing.assert_close(logits(packed), logits(plain), rtol=0.05, atol=0.02)
+
+
 def test_another_dtype_is_left_as_it_is():
+    model = tiny(torch.float64)
+    packing.pack(model)
+    assert is_plain(model)
+
+
+def test_bfloat16_is_left_as_it_is_where_the_cpu_does_not_compute_it(monkeypatch):
+    monkeypatch.setattr(packing, "_multiplies", lambda dtype: dtype == torch.float32)
     model = tiny(torch.bfloat16)
     packing.pack(model)
     assert is_plain(model)

@@ -1,7 +1,7 @@
-"""Weights laid out once as oneDNN multiplies them, for answers on a CPU in float32.
+"""Weights laid out once as oneDNN multiplies them, for answers on a CPU.
 
-PyTorch has MKL do such products, which lays a weight out anew for each: where rows are few and the vocabulary is large,
-that took longer than the product, in a profile by hand. The two operators are what torch.compile puts in the place of
+In float32 PyTorch has MKL do such products, in bfloat16 oneDNN; both lay a weight out anew for each: where rows are few
+and the vocabulary is large, that took longer than the product, in a profile by hand. The two operators are what torch.compile puts in the place of
 a frozen layer whose number of rows is not known beforehand (torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 
@@ -10,19 +10,27 @@ from typing import Any
 
 
 def pack(model: Any) -> None:
-    """Replace the linear layers of a model in place, one by one; elsewhere than on a CPU in float32 nothing happens.
+    """Replace the linear layers of a model in place, one by one, if oneDNN multiplies its type on this CPU.
 
     The model can take adapters and answer afterwards, but neither be trained nor saved. It takes as much memory as
     before, and once more its vocabulary where the embedding shares the head's weight.
     """
     import torch
 
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if model.device.type != "cpu" or not _multiplies(model.dtype):
         return
     names = [name for name, layer in model.named_modules() if type(layer) is torch.nn.Linear]
     for name in names:
         parent, _, place = name.rpartition(".")
         setattr(model.get_submodule(parent), place, _packed_linear()(model.get_submodule(name)))
+
+
+def _multiplies(dtype: Any) -> bool:
+    import torch
+
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache
