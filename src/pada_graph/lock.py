@@ -23,7 +23,6 @@ from pada_graph.rundir import RunDir
 # All that a start writes before data and configuration are accepted. A directory with anything else in it is kept.
 _BEFORE_ACCEPTED = (
     ".lock",
-    "config.yaml",
     "resolved_config.json",
     "task.py",
     "environment.json",

@@ -29,11 +29,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for info in comparison["runs"]:
         what = f"{info['task']}, {info['method']}, seed {info['seed']}, student {info['student']}"
         _say(console, f"{info['run']}  {info['directory']}: {what}, iteration {info['best_iteration']} chosen")
-    for task in tasks_of_several_students(comparison["runs"]):
-        _say(
-            console,
-            f"The runs of {task} fine-tuned different students: their differences are those of the students too.",
-        )
+    for shared in tasks_of_several_students(comparison["runs"]):
+        _say(console, f"The runs of {shared} fine-tuned different students: a difference is theirs too.")
     for task in comparison["tasks"]:
         name = task["task"]
         console.print()

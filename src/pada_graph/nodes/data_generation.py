@@ -56,11 +56,11 @@ def plan_batches(state: PadaState, run: Run) -> PadaState:
     check_requested(f"the plan of round {iteration}", samples, total)
     plan = run.dir.write_jsonl(f"{run.dir.iteration(iteration)}/plan.jsonl", batches)
     run.emit("plan_batches", iteration=iteration, batches=len(batches), samples=total)
-    notes = []
+    notes, instead = [], "; the {} branch takes the whole share" if starts else ""
     if run.method.pattern_analysis and config.patterns.enabled and not strategies:
-        notes.append(f"round {iteration}: no strategy to follow; the error branch takes the whole share")
+        notes.append(f"round {iteration}: no strategy to follow{instead.format('error')}")
     if "train" in run.method.learns_from(config) and not run.train_errors(iteration):
-        notes.append(f"round {iteration}: no train errors to learn from; the pattern branch takes the whole share")
+        notes.append(f"round {iteration}: no train errors to learn from{instead.format('pattern')}")
     return {"plan": plan, "notes": notes}
 
 
