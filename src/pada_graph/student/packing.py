@@ -1,8 +1,9 @@
 """Weights laid out once as oneDNN multiplies them, for answers on a CPU.
 
 In float32 PyTorch has MKL do such products, in bfloat16 oneDNN; both lay a weight out anew for each: where rows are few
-and the vocabulary is large, that took longer than the product, in a profile by hand. The two operators are what torch.compile puts in the place of
-a frozen layer whose number of rows is not known beforehand (torch/_inductor/fx_passes/mkldnn_fusion.py).
+and the vocabulary is large, that took longer than the product, in a profile by hand. The two operators are what
+torch.compile puts in the place of a frozen layer whose number of rows is not known beforehand
+(torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 
 from functools import cache
