@@ -73,6 +73,7 @@ def _run(
     from pada_graph.config import load_config
     from pada_graph.live import going_on, watching
     from pada_graph.nodes.open import default_run_dir
+    from pada_graph.nodes.recorded_config import with_recorded_sizes
     from pada_graph.rundir import RunDir
     from pada_graph.runner import run as run_loop
     from pada_graph.stats import detectable_words
@@ -81,8 +82,9 @@ def _run(
 
     console = Console(stderr=write is not None)
     settings = load_config(config, overrides)
-    console.print(detectable_words(settings.data.test_size), soft_wrap=True)
     directory = run_dir or Path(default_run_dir(settings))
+    settings = with_recorded_sizes(RunDir(directory), settings)
+    console.print(detectable_words(settings.data.test_size), soft_wrap=True)
     title = f"{settings.method} on {settings.task_name} · {directory}"
     past = RunDir(directory).read_log("events.jsonl")
     opening = going_on(directory) if past else ""

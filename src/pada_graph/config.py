@@ -357,6 +357,11 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     return parse_config(raw, str(path))
 
 
+def as_given(config: RunConfig) -> dict[str, Any]:
+    """A mapping for `parse_config`; sizes that were filled in, which may not all be had, are filled in anew."""
+    return {**config.model_dump(mode="json"), "data": config.data.model_dump(mode="json", exclude_unset=True)}
+
+
 def parse_config(raw: dict[str, Any], where: str) -> RunConfig:
     """Validate a mapping; `where` (file or caller) is named in errors.
 

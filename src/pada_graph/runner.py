@@ -19,7 +19,7 @@ from pada_graph.graph import build_graph
 from pada_graph.heads import read_heads, record_checkpoint
 from pada_graph.lock import locked, stop
 from pada_graph.nodes.open import close_run, default_run_dir
-from pada_graph.nodes.recorded_config import record_config
+from pada_graph.nodes.recorded_config import record_config, with_recorded_sizes
 from pada_graph.rundir import RunDir
 from pada_graph.services import Progress, Services
 from pada_graph.stages import stage_seconds
@@ -57,6 +57,7 @@ def run(
     """
     directory = RunDir(run_dir or default_run_dir(config))
     with locked(directory.root, close_run) as session:
+        config = with_recorded_sizes(directory, config)
         record_config(directory, config, look=True)
         try:
             thread = _thread(directory.root, checkpointer)

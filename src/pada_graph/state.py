@@ -265,8 +265,8 @@ class StrategyOutcome(Fates):
     accepted_batches: int  # with at least one accepted sample
     attempts: int  # of all batches together
     first_score: float | None  # mean batch score of the first attempts; None: quality control is off
-    last_score: float | None  # and of the last ones
-    lowest_batch: str  # the batch with the lowest last score: the one to look at
+    best_score: float | None  # and of each batch's best one; the last may be of a few samples that were missing
+    lowest_batch: str  # the batch whose best attempt is the lowest: the one to look at
 
 
 class Accounting(Fates):

@@ -57,7 +57,7 @@ def test_the_state_tells_how_each_strategys_batches_came_out(tmp_path):
     errors = next(outcome for outcome in state["outcomes"] if outcome["branch"] == "error")
     assert {o["strategy_id"] for o in state["outcomes"]} == {None, *(s["strategy_id"] for s in state["strategies"])}
     assert (errors["batches"], errors["accepted_batches"], errors["attempts"]) == (2, 2, 2)
-    assert (errors["first_score"], errors["last_score"], errors["requested"], errors["accepted"]) == (9.0, 9.0, 5, 5)
+    assert (errors["first_score"], errors["best_score"], errors["requested"], errors["accepted"]) == (9.0, 9.0, 5, 5)
     assert (tmp_path / f"run/iteration_1/batches/{errors['lowest_batch']}.json").exists()
 
 

@@ -88,6 +88,24 @@ def test_keep_best_accepts_the_best_attempt_of_an_exhausted_batch(sums, tmp_path
     assert len(accepted) == 10 and {sample["review"]["score"] for sample in accepted} == {6.0}
 
 
+def test_keep_best_with_the_sample_gate_keeps_the_best_attempt_of_each_sample(sums, tmp_path):
+    def one_passes(role, item, attempt, text):
+        if role == "judge" and attempt == 0:
+            reviews = json.loads(text)
+            reviews[0].update(adherence=8, utility=8, relevance=8)
+            return json.dumps(reviews)
+        return text
+
+    teacher = FakeTeacher(rating=lambda item, attempt: [3.0, 6.0, 5.0, 2.0][attempt], mangle=one_passes)
+    settings = config(sums, iterations=1, quality__on_exhausted="keep_best", quality__gate="sample")
+    metrics = run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    accepted = jsonl(tmp_path / "run/iteration_1/synthetic_accepted.jsonl")
+    batches = len(jsonl(tmp_path / "run/iteration_1/batches.jsonl"))
+    assert sorted(s["review"]["score"] for s in accepted) == [*[6.0] * (10 - batches), *[8.0] * batches]
+    assert {s["attempts"] for s in accepted if s["review"]["score"] == 6.0} == {2}
+    assert metrics["accounting"]["accepted"] == 10
+
+
 def test_the_sample_gate_rewrites_only_what_fell_short(sums, tmp_path):
     def first_sample_is_poor(role, item, attempt, text):
         if role == "judge" and attempt == 0:

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from pada_graph import run
-from pada_graph.config import Role
+from pada_graph.config import Role, RunConfig, parse_config
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.rundir import RunDir
@@ -165,6 +165,28 @@ def test_answers_of_an_adapter_that_was_lost_are_asked_of_the_one_that_is_traine
     assert session.error is None
     asked = Counter(adapter.parent.name for adapter, _ in session.predictor.calls if adapter)
     assert asked["iteration_0"] == 3  # validation, train and test; the test split alone where it was not lost
+
+
+@pytest.mark.parametrize("files", ["gone", "longer"])
+def test_a_run_whose_sizes_came_from_its_files_goes_on_whatever_became_of_them(tmp_path, files):
+    sums, root = write_sums(tmp_path / "sums"), tmp_path / "run"
+
+    def settings() -> RunConfig:
+        raw = config(sums, iterations=1).model_dump()
+        raw["data"] = {"source": str(sums), "match": "number"}
+        return parse_config(raw, "test")
+
+    with pytest.raises(KilledError):
+        run(settings(), root, services=fake_services(teacher=FakeTeacher(stop_at=9)))
+    if files == "gone":
+        shutil.rmtree(sums)
+    else:
+        with (sums / "train.jsonl").open("a") as file:
+            file.write('{"prompt": "What is 1 plus 1?", "answer": "2"}\n')
+    metrics = run(settings(), root, services=fake_services())
+    assert metrics["stop_reason"] == "the only round is done"
+    sizes = json.loads((root / "resolved_config.json").read_text())["data"]
+    assert (sizes["train_size"], sizes["validation_size"], sizes["test_size"]) == (20, 12, 12)
 
 
 def test_the_flag_changes_nothing_where_nothing_contradicts(sums, stopped, stopped_once, whole):

@@ -91,8 +91,8 @@ def outcomes_by_strategy(outcomes: Sequence[BatchOutcome]) -> list[StrategyOutco
             "accepted_batches": sum(outcome["accepted_batch"] for outcome in group),
             "attempts": sum(outcome["attempts"] for outcome in group),
             "first_score": _mean([outcome["scores"][0] for outcome in group if outcome["scores"]]),
-            "last_score": _mean([outcome["scores"][-1] for outcome in group if outcome["scores"]]),
-            "lowest_batch": min(group, key=lambda outcome: outcome["scores"][-1:])["batch_id"],
+            "best_score": _mean([max(outcome["scores"]) for outcome in group if outcome["scores"]]),
+            "lowest_batch": min(group, key=lambda outcome: max(outcome["scores"], default=0.0))["batch_id"],
             **total(group),
         }
         for strategy_id, group in groups.items()

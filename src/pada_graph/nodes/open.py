@@ -10,7 +10,7 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from pada_graph.config import ROLES, Models, RunConfig, parse_config
+from pada_graph.config import ROLES, Models, RunConfig, as_given, parse_config
 from pada_graph.errors import InputError
 from pada_graph.lock import hold
 from pada_graph.nodes.recorded_config import CONFIG, record_environment, record_task
@@ -105,7 +105,7 @@ def _with_keys(stored: RunConfig, context: RunConfig) -> RunConfig:
 def resolve(state: Mapping[str, Any], context: RunConfig) -> RunConfig:
     """The context's configuration with the input's scalars put in. What a form sends empty was not filled in."""
     given = {key: state[key] for key in PadaInput.__annotations__ if state.get(key) not in (None, "")}
-    raw = {**context.model_dump(), "data": context.data.model_dump(exclude_unset=True)}  # the rest is filled in anew
+    raw = as_given(context)
     if "task" in given:
         raw["task_sha256"] = None  # the context's file is another one
     raw |= {key: given[key] for key in ("task", "method", "seed") if key in given}

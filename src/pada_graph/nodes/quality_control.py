@@ -196,19 +196,42 @@ def _short(text: str) -> str:
 
 def accept_batch(state: BatchState, run: Run) -> BatchUpdate:
     """The batch passed, wholly or in part: its samples join the synthetic set."""
-    return _close(state, run, state["kept"], _final_drafts(state["history"]))
+    best = _best_drafts(state) if _keeps_best_samples(run) else {}
+    kept = [*state["kept"], *(draft for draft, _ in best.values())]
+    return _close(state, run, kept, _final_drafts(state["history"]) | best)
 
 
 def reject_batch(state: BatchState, run: Run) -> BatchUpdate:
     """The batch never passed: dropped, or its best attempt kept where the config says so."""
     if run.config.quality.on_exhausted == "drop":
         return _close(state, run, [], _final_drafts(state["history"]))
+    if _keeps_best_samples(run):
+        return accept_batch(state, run)
     best = max(state["history"], key=lambda attempt: attempt["score"] or 0)
     usable = [draft for draft in best["drafts"] if draft["fate"] == "ok"]
     return _close(state, run, usable, _final_drafts([*state["history"], best]))
 
 
 Final = dict[str, tuple[Draft, Review | None]]
+
+
+def _keeps_best_samples(run: Run) -> bool:
+    """Whether a sample that never passed is kept as its best attempt has it; else batches pass or fail whole."""
+    return run.config.quality.gate == "sample" and run.config.quality.on_exhausted == "keep_best"
+
+
+def _best_drafts(state: BatchState) -> Final:
+    """Of each slot that never passed, the usable draft with the best rating, and its review."""
+    best: Final = {}
+    for attempt in state["history"]:
+        reviews = {review["sample_id"]: review for review in attempt["reviews"]}
+        for draft in attempt["drafts"]:
+            slot, review = draft["sample_id"], reviews.get(draft["sample_id"])
+            _, before = best.get(slot, (None, None))
+            better = review and (before is None or review["score"] > before["score"])
+            if slot in state["open"] and draft["fate"] == "ok" and better:
+                best[slot] = draft, review
+    return best
 
 
 def _final_drafts(history: list[Attempt]) -> Final:

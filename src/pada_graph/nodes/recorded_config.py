@@ -16,6 +16,7 @@ from pada_graph.teacher.models import TRANSPORT
 from pada_graph.teacher.secrets import redact, without_secrets
 
 CONFIG = "resolved_config.json"
+FILLED_IN = ("train_size", "validation_size", "test_size", "overlap")  # keys of data, from the files (sizes.py)
 LONGEST = 200  # characters of a value in a message
 
 
@@ -57,6 +58,20 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
     if not look:
         record_task(directory, config)
         directory.write_json(CONFIG, new)
+
+
+def with_recorded_sizes(directory: RunDir, config: RunConfig) -> RunConfig:
+    """A configuration to go on with: of files of the user's own, sizes that it leaves out are those of the run.
+
+    The run's rows are in its directory; the files, of which these sizes were read, may have changed or be gone.
+    """
+    data = config.data
+    if not directory.path("data/manifest.json").exists() or data.source == "hub" or data.source.startswith("builtin:"):
+        return config
+    recorded = parse_config(directory.read_json(CONFIG), str(directory.path(CONFIG))).data
+    left_out = [name for name in FILLED_IN if name not in data.model_fields_set]
+    sizes = data.model_copy(update={name: getattr(recorded, name) for name in left_out})
+    return config.model_copy(update={"data": sizes})
 
 
 def record_task(directory: RunDir, config: RunConfig) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pada_graph.config import RunConfig, parse_config
+from pada_graph.config import RunConfig, as_given, parse_config
 from pada_graph.errors import PadaError
 from pada_graph.executors.ray.cluster import check_shared, connect
 
@@ -43,8 +43,8 @@ def run_side_by_side(jobs: Sequence[tuple[RunConfig, Path]]) -> Iterator[tuple[P
         while waiting or running:
             while waiting and (settings.workers is None or len(running) < settings.workers):
                 config, path = waiting.popleft()
-                alone = config.model_copy(update={"executor": "local"}).model_dump_json()
-                running[task.remote(alone, str(path.absolute()), str(Path.cwd()))] = path
+                alone = as_given(config.model_copy(update={"executor": "local"}))
+                running[task.remote(json.dumps(alone), str(path.absolute()), str(Path.cwd()))] = path
             (ended, *_), _ = ray.wait(list(running))
             path = running.pop(ended)
             try:
