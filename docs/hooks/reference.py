@@ -78,8 +78,9 @@ def benchmark(script: str) -> str:
     """What benchmarks/results/SCRIPT.json holds, with the command and the machine that it comes from."""
     found = json.loads((RESULTS / f"{script}.json").read_text(encoding="utf-8"))
     machine, command = found["machine"], found["command"]
+    revision = found["versions"].get("revision", "not noted")
     lines = [
-        f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB",
+        f"`{command}`, on {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB; revision {revision}",
         "",
         "| what | ours | beside | | ratio | goal | met | floor (of it) |",
         "| --- | ---: | ---: | --- | ---: | --- | --- | ---: |",

@@ -43,7 +43,7 @@ def test_the_readmes_ratios_are_those_of_the_files() -> None:
     ratios = [float(word) for word in re.findall(r"\| (\d\.\d\d) x ", text)]
     measured = [
         1 / best("predictions_arc_challenge", "arc_challenge, 200 rows"),
-        1 / best("predictions_squad", "squad, 40 rows"),
+        1 / best("predictions_squad", "squad, 200 rows"),
         1 / best("predictions_gsm8k", "gsm8k, 40 rows"),
         1 / best("training", "fine-tuning on 24 rows of SQuAD"),
         best("graph_cost", "whole run, 300 rows, two iterations"),
