@@ -97,6 +97,25 @@ def test_time_travel_forks_with_edited_strategies(sums, tmp_path, saver):
     assert before.config["configurable"]["checkpoint_id"] in parents  # the past is kept
 
 
+def test_a_fork_that_ends_sooner_shows_nothing_of_the_rounds_it_left(sums, tmp_path, saver):
+    settings, thread = config(sums, iterations=2), {"configurable": {"thread_id": str(tmp_path)}}
+    root = tmp_path / "run"
+    graph = build_graph(fake_services(), saver)
+    graph.invoke({"run_dir": str(root)}, thread, context=settings, durability="sync")
+    left = {name: (root / name).read_bytes() for name in ("iteration_1/train.jsonl", "iteration_2/plan.jsonl")}
+    planning = [s for s in graph.get_state_history(thread) if s.next == ("plan_batches",)][-1]
+    assert planning.values["iteration"] == 1
+    graph = build_graph(fake_services(teacher=FakeTeacher(rating=lambda item, attempt: 1.0)), saver)
+    result = graph.invoke(None, planning.config, context=settings, durability="sync")
+    assert "none of the 10 synthetic samples was accepted" in result["stop_reason"]
+    assert {name: (root / "abandoned" / name).read_bytes() for name in left} == left
+    assert not (root / "iteration_2").exists() and not (root / "iteration_1/adapter").exists()
+    assert (root / "iteration_1/batches.jsonl").exists()  # of this branch
+    page = (root / "report.html").read_text()
+    assert "iteration 1" in page.lower() or "round 1" in page.lower()
+    assert "iteration 2" not in page.lower() and "round 2" not in page.lower()
+
+
 def test_the_state_holds_nothing_that_strict_serialisation_refuses(sums, tmp_path, saver, monkeypatch, caplog):
     monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
     run(config(sums, iterations=1), tmp_path / "run", services=fake_services(), checkpointer=saver)

@@ -9,6 +9,7 @@ from pada_graph.accounting import check_identity, total
 from pada_graph.data import load_splits, overlap_notes
 from pada_graph.errors import InputError
 from pada_graph.evolution import evolution
+from pada_graph.nodes.abandoned import set_aside
 from pada_graph.nodes.evaluate import another_round, score_split
 from pada_graph.nodes.grading import grading_notes
 from pada_graph.nodes.recorded_config import record_config
@@ -98,6 +99,7 @@ def _words(failures: dict[Split, int]) -> str:
 
 def finalize(state: PadaState, run: Run) -> PadaState:
     """Choose the iteration by validation, then open the test split once: untuned, iteration 0 and the chosen one."""
+    set_aside(state, run)
     best = best_iteration(state["evaluations"])
     models = [None, 0] if best == 0 else [None, 0, best]
     tested = [score_split(run, iteration, "test") for iteration in models]
