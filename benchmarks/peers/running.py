@@ -169,14 +169,16 @@ def whole(asked: Asked, name: str, rows: int) -> Asked:
 
 
 def in_turn(names: Iterable[str], measured: Callable[[str], Asked], times: int) -> dict[str, list[Asked]]:
-    """Each side once, then each again, `times` times; a peer that fails once is left out of all (`report` says so).
+    """Each side once, then each again, `times` times, every second round from the other end.
+
+    A peer that fails once is left out of all (`report` says so).
 
     Raises:
         RuntimeError: ours failed.
     """
     found: dict[str, list[Asked]] = {name: [] for name in names}
-    for _ in range(times):
-        for name in list(found):
+    for number in range(times):
+        for name in sorted(found, key=list(found).index, reverse=bool(number % 2)):
             try:
                 found[name].append(measured(name))
             except RuntimeError as error:
