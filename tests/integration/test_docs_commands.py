@@ -50,7 +50,7 @@ STAND_INS = {
 # What a page's folder holds before its first block: names of configurations, of finished runs.
 CONFIGS = {
     "docs/bedrock.md": ["pada.yaml"],
-    "docs/compare.md": ["small.yaml"],
+    "docs/compare.md": ["pada.yaml"],
     "docs/costs.md": ["priced.yaml"],
     "docs/human_review.md": ["review.yaml"],
     "docs/local_llm.md": ["local.yaml"],
