@@ -32,7 +32,7 @@ def alone(model, prompt, limit, stopped=lambda answers: [False] * len(answers)):
     return written
 
 
-def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * len(answers), room=10_000):
+def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * len(answers), room=10_000, read=512):
     calls = []
 
     def counted(**inputs):
@@ -40,7 +40,14 @@ def decode(model, prompts, limit, together=4, stopped=lambda answers: [False] * 
         return model(**inputs)
 
     decoder = decoding.Decoder(
-        counted, together=together, room=room, limit=limit, ends=ENDS, stopped=stopped, device=torch.device("cpu")
+        counted,
+        together=together,
+        room=room,
+        read_tokens=read,
+        limit=limit,
+        ends=ENDS,
+        stopped=stopped,
+        device=torch.device("cpu"),
     )
     found = [pair for some in decoder.answer(prompts) for pair in some]
     assert sorted(index for index, _ in found) == list(range(len(prompts)))
@@ -142,10 +149,9 @@ def test_what_was_in_memory_before_changes_nothing(model):
         torch.use_deterministic_algorithms(before)
 
 
-def test_prompts_are_read_in_portions(model, monkeypatch):
-    monkeypatch.setattr(decoding, "CPU_READ_TOKENS", 64)
+def test_prompts_are_read_in_portions(model):
     prompts = some_prompts(12)
-    answers, calls = decode(model, prompts, 4, together=12)
+    answers, calls = decode(model, prompts, 4, together=12, read=64)
     assert answers == [alone(model, prompt, 4) for prompt in prompts]
     read = [shape for shape in calls if shape[1] > 1]
     assert len(read) > 1 and all(rows * width <= 64 for rows, width in read)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FREE_COLUMNS = 64  # steps between two copies of the cache
 REFILL = 4  # rows that ended are taken out, and others let in, once they are this part of all
 READ_TOKENS = 2048  # of prompts, at once, which bounds what their layers' results take
-CPU_READ_TOKENS = 512  # they keep a CPU busy, and fewer rows at once are less padded
+FLOAT32_READ_TOKENS = 512  # they keep a CPU busy in float32, and fewer rows at once are less padded
 CACHE_BYTES = 2 << 30  # of the keys and values of all rows in flight
 
 
@@ -69,6 +69,14 @@ def cached_tokens(model: Any) -> int:
     return int(CACHE_BYTES // (2 * config.num_hidden_layers * shared * width * model.dtype.itemsize))
 
 
+def tokens_at_once(model: Any) -> int:
+    """How many tokens of prompts are read at once."""
+    import torch
+
+    in_float32 = model.device.type == "cpu" and model.dtype == torch.float32
+    return FLOAT32_READ_TOKENS if in_float32 else READ_TOKENS
+
+
 @cache
 def _roomy_layer() -> Any:
     from transformers.cache_utils import DynamicLayer
@@ -109,6 +117,7 @@ class Decoder:
         model: what computes; called anew at every step, for another adapter may have been on it meanwhile.
         together: rows in flight at most.
         room: tokens in the cache at most, but for a row that alone has more.
+        read_tokens: of prompts, at once.
         limit: tokens of an answer at most.
         ends: tokens that end an answer.
         stopped: which of some answers so far hold a stop string.
@@ -121,6 +130,7 @@ class Decoder:
         *,
         together: int,
         room: int,
+        read_tokens: int,
         limit: int,
         ends: Sequence[int],
         stopped: Callable[[list[list[int]]], list[bool]],
@@ -128,7 +138,7 @@ class Decoder:
     ):
         self._model, self._together, self._room, self._limit = model, together, room, limit
         self._ends, self._stopped, self._device = frozenset(ends), stopped, device
-        self._read_tokens = CPU_READ_TOKENS if device.type == "cpu" else READ_TOKENS
+        self._read_tokens = read_tokens
         self._rows: list[Row] = []  # in flight
         self._cache: Cache | None = None  # of the rows in flight
         self._seen: torch.Tensor  # bool: rows, columns written or free

@@ -105,6 +105,7 @@ class TransformersPredictor:
                 self._forward,
                 together=together,
                 room=room,
+                read_tokens=decoding.tokens_at_once(self._base),
                 limit=limit,
                 ends=self._ends,
                 stopped=stopped,
