@@ -22,7 +22,7 @@ from langgraph.types import Send
 
 from pada_graph import RunConfig, routing, run
 from pada_graph.demo.problems import KINDS, make_problem
-from pada_graph.nodes import collection, data_generation, evaluate, fine_tune, orchestrator, pattern_analysis
+from pada_graph.nodes import batch_end, collection, data_generation, evaluate, fine_tune, orchestrator, pattern_analysis
 from pada_graph.nodes import quality_control as quality
 from pada_graph.nodes.run import Rows, Run
 from pada_graph.rundir import RunDir
@@ -150,7 +150,7 @@ def batch(state: dict[str, Any], one: Run) -> None:
         gate = routing.quality_gate(state)
         if gate != "generate_batch":
             break
-    (quality.accept_batch if gate == "accept_batch" else quality.reject_batch)(state, one)
+    (batch_end.accept_batch if gate == "accept_batch" else batch_end.reject_batch)(state, one)
 
 
 def sends(found: Any) -> list[Send]:

@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 from pada_graph import lock, routing
 from pada_graph.config import RunConfig
 from pada_graph.nodes import (
+    batch_end,
     collection,
     data_generation,
     evaluate,
@@ -119,8 +120,8 @@ def build_synthesize_batch(
     graph = StateGraph(BatchState, config_schema, input_schema=BatchInput, output_schema=BatchOutput)
     graph.add_node("generate_batch", bind(data_generation.generate_batch, services, config_schema, trial))
     graph.add_node("quality_control", bind(quality_control.quality_control, services, config_schema, trial))
-    graph.add_node("accept_batch", bind(quality_control.accept_batch, services, config_schema, trial))
-    graph.add_node("reject_batch", bind(quality_control.reject_batch, services, config_schema, trial))
+    graph.add_node("accept_batch", bind(batch_end.accept_batch, services, config_schema, trial))
+    graph.add_node("reject_batch", bind(batch_end.reject_batch, services, config_schema, trial))
 
     graph.add_edge(START, "generate_batch")
     graph.add_edge("generate_batch", "quality_control")
