@@ -357,9 +357,9 @@ def load_config(path: Path, overrides: list[str] | None = None) -> RunConfig:
     return parse_config(raw, str(path))
 
 
-def as_given(config: RunConfig) -> dict[str, Any]:
+def as_given(config: RunConfig, mode: Literal["python", "json"] = "python") -> dict[str, Any]:
     """A mapping for `parse_config`; sizes that were filled in, which may not all be had, are filled in anew."""
-    return {**config.model_dump(mode="json"), "data": config.data.model_dump(mode="json", exclude_unset=True)}
+    return {**config.model_dump(mode=mode), "data": config.data.model_dump(mode=mode, exclude_unset=True)}
 
 
 def parse_config(raw: dict[str, Any], where: str) -> RunConfig:

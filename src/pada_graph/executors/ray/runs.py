@@ -43,7 +43,7 @@ def run_side_by_side(jobs: Sequence[tuple[RunConfig, Path]]) -> Iterator[tuple[P
         while waiting or running:
             while waiting and (settings.workers is None or len(running) < settings.workers):
                 config, path = waiting.popleft()
-                alone = as_given(config.model_copy(update={"executor": "local"}))
+                alone = as_given(config.model_copy(update={"executor": "local"}), mode="json")
                 running[task.remote(json.dumps(alone), str(path.absolute()), str(Path.cwd()))] = path
             (ended, *_), _ = ray.wait(list(running))
             path = running.pop(ended)
