@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from pada_graph.config import ROLES, RunConfig, load_config, parse_config
+from pada_graph.config import ROLES, RunConfig, as_given, load_config, parse_config
 from pada_graph.errors import InputError
 from pada_graph.methods import used_roles
 from pada_graph.services import default_services
@@ -158,6 +158,15 @@ def test_a_model_that_is_never_asked_need_not_exist(tmp_path: Path) -> None:
     services.teacher.close()
     with pytest.raises(InputError, match=r"models\.judge\.model"):
         default_services(RunConfig.model_validate(raw), tmp_path)
+
+
+def test_a_configuration_that_is_handed_on_leaves_sizes_to_be_filled_in_anew(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "p", "answer": "a"}\n' * 10)
+    config = parse_config({"task": "jsonl", "data": {"source": str(file), "test_size": 3}}, "test")
+    again = parse_config(json.loads(json.dumps(as_given(config, mode="json"))), "test")
+    assert again == config and again.data.train_size == 5
+    assert again.data.model_fields_set == config.data.model_fields_set == {"source", "test_size"}
 
 
 def test_every_key_says_what_it_does():
