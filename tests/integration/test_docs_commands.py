@@ -66,7 +66,7 @@ RUNS = {
 }
 # Page and beginning of a block that is not run: why.
 NOT_RUN = {
-    ("README.md", "git clone"): "the demo takes eleven minutes",
+    ("README.md", "git clone"): "the demo takes ten minutes",
     ("README.md", "from pada_graph import"): "test_readme.py runs it and looks at its results",
     ("docs/export.md", "hf auth login"): "needs an account; test_export.py uploads to a stand-in of the hub",
     ("docs/export.md", "python -m benchmarks.export_elsewhere"): "installs vLLM and asks two other engines",
@@ -87,7 +87,7 @@ NOT_RUN = {
     ("docs/scale.md", "srun"): "needs Slurm and four GPUs",
     ("docs/studio.md", "from langgraph_sdk"): "needs a server; tests/studio runs it on one",
     ("docs/studio.md", "pip install"): "a server that never ends; tests/studio starts it",
-    ("docs/tutorial.md", "git clone"): "the demo takes eleven minutes",
+    ("docs/tutorial.md", "git clone"): "the demo takes ten minutes",
     ("docs/walkthrough.md", "git clone"): "installs everything anew",
     ("docs/walkthrough.md", "import torch"): "needs the export of a run with an LLM",
     ("docs/walkthrough.md", "pada-graph doctor"): "needs an LLM",
