@@ -36,7 +36,7 @@ def record_config(directory: RunDir, config: RunConfig, look: bool = False) -> N
         # Read as a configuration, so that a key which the version that wrote it did not know yet has its default.
         old = parse_config(directory.read_json(CONFIG), str(directory.path(CONFIG)))
         changed = changes(redacted(old.model_dump(mode="json")), new)
-        used = _used_roles(directory)
+        used = _used_roles(directory) if changed else frozenset()
         same_file: set[str] = set()
         if is_task_file(old.task) and is_task_file(config.task):
             if "task_sha256" in changed:

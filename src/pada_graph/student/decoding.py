@@ -54,7 +54,7 @@ def can_decode(model: Any) -> bool:
     rotary = str(getattr(model.config, "rope_parameters", None) or getattr(model.config, "rope_scaling", None))
     return (
         {"position_ids", "past_key_values"} <= signature(model.forward).parameters.keys()
-        and "local" not in getattr(model.config, "attention_layers", ())  # GPT-Neo's windows, of columns
+        and "local" not in (getattr(model.config, "attention_layers", None) or ())  # GPT-Neo's windows, of columns
         and not any(kind in rotary for kind in ("dynamic", "longrope"))
         and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
     )
