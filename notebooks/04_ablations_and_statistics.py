@@ -41,8 +41,8 @@ console = Console(force_jupyter=False, width=110)
 # ## Three runs
 #
 # Vanilla fine-tuning is iteration 0 of each, and the same one: it is trained once, and handed on. `vanilla_repeated`
-# is a control that is easily forgotten: as many rows as PaDA-Agent adds, but repeated ones. A method that does not
-# beat it may have gained from more training steps alone.
+# is a control that is easily forgotten: as many rows as PaDA-Agent asks for, so at least as many as it adds, but
+# repeated ones. A method that does not beat it may have gained from more training steps alone.
 
 # %%
 rules = {"model": "builtin:rules", "temperature": None}
