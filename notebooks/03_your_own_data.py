@@ -18,8 +18,8 @@
 # that every step shows in a minute or two.
 #
 # **This notebook needs an endpoint**: set `TEACHER_URL` and `TEACHER_NAME`, or take the Bedrock models below, and a
-# real student. Without one, start a scripted server that answers in an LLM's place, where this notebook asks by default:
-# in another terminal, in the folder of the repository, `python -m tests.notebooks.stand_in`.
+# real student. Without one, start a scripted server that answers in an LLM's place, where this notebook asks by
+# default: in another terminal, in the folder of the repository, `python -m tests.notebooks.stand_in`.
 # **The outputs kept here were made with it**, and with `builtin:tiny`, a random model, as the student: they show the
 # way, and no result.
 #
@@ -48,9 +48,9 @@ console = Console(force_jupyter=False, width=110)
 # ## The rows
 #
 # One JSON object a line, `prompt` and `answer`. `data.match` says how an output is compared with the answer: `exact`,
-# `number`, `choice`, or `judge` for open answers. With one file the split is made for you: a fifth each for validation and test, rows that
-# nearly repeat a held-out one left out. Three files of your own, `train.jsonl`, `validation.jsonl` and `test.jsonl`,
-# are better where you know which rows belong together.
+# `number`, `choice`, or `judge` for open answers. With one file the split is made for you: a fifth each for validation
+# and test, rows that nearly repeat a held-out one left out. Three files of your own, `train.jsonl`,
+# `validation.jsonl` and `test.jsonl`, are better where you know which rows belong together.
 
 # %%
 kinds = [("minutes", "hours", 60), ("days", "weeks", 7), ("pieces", "dozens", 12), ("centimetres", "metres", 100)]

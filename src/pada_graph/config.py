@@ -113,7 +113,7 @@ class Lora(Section):
 
 
 class Training(Section):
-    """Supervised fine-tuning (3.2); schedule linear to 0, no warm-up, weight decay 0, i.e. plain Adam."""
+    """Supervised fine-tuning (3.2); schedule linear to 0, no warm-up, plain Adam, gradients cut to norm 1."""
 
     # A float: read back from the run directory it is the same training job.
     epochs: float = Field(5.0, gt=0, description="Passes over the training set (3.2).")

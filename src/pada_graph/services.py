@@ -164,7 +164,8 @@ def _executor(config: RunConfig, run_dir: Path) -> tuple[Trainer, Predictor]:
         from pada_graph.executors.local import LocalTrainer
         from pada_graph.student.inference import TransformersPredictor
 
-        return LocalTrainer(), TransformersPredictor(config.student)
+        asked = TransformersPredictor(config.student)
+        return LocalTrainer(asked.release), asked
     from pada_graph.executors.ray.cluster import check_shared, connect
     from pada_graph.executors.ray.predictor import RayPredictor
     from pada_graph.executors.ray.trainer import RayTrainer, for_training

@@ -17,8 +17,9 @@ from pada_graph.methods import get_method, rounds, used_roles
 from pada_graph.methods.base import requested
 from pada_graph.methods.llms_as_instructors_contrastive import NEIGHBOURS
 from pada_graph.methods.pada_random_strategies import WEAKNESSES
-from pada_graph.nodes.run import Run
+from pada_graph.nodes.run import Rows, Run
 from pada_graph.rundir import RunDir
+from pada_graph.tasks import get_task
 from tests.fakes import FakeEmbedder, FakePredictor, FakeTeacher, FakeTrainer, fake_services, sums_config, write_sums
 
 METHODS = get_args(MethodName)
@@ -185,8 +186,17 @@ def test_many_samples_of_one_wrong_row_are_asked_for_in_batches(tmp_path):
 def test_a_rewording_is_compared_by_what_was_reworded(tmp_path):
     """The choices, which AugGPT keeps, do not make a rewording a repetition; the same words do."""
     row = {"id": "r", "question": "What is its name?", "choices": ["a", "b"], "answer": "A"}
-    run_ = SimpleNamespace(method=get_method("auggpt"), task=SimpleNamespace(reworded="question"))
+    rows = SimpleNamespace(own_words=str)
+    run_ = SimpleNamespace(method=get_method("auggpt"), task=SimpleNamespace(reworded="question"), rows=rows)
     assert Run.novelty(run_, row) == "What is its name?"
+
+
+def test_an_instruction_that_all_rows_share_does_not_make_a_rewording_a_repetition(tmp_path):
+    directory, task, instruction = RunDir(tmp_path), get_task("jsonl"), " ".join(f"rule{k}" for k in range(40))
+    rows = [{"id": f"r{k}", "prompt": f"{instruction} What is {k} and {k}?", "answer": "1"} for k in range(20)]
+    directory.write_json("data/manifest.json", {"train": directory.write_jsonl("data/train.jsonl", rows)})
+    run_ = SimpleNamespace(method=get_method("auggpt"), task=task, rows=Rows(directory, task))
+    assert Run.novelty(run_, {"prompt": f"{instruction} Add 3 to 3."}) == "Add 3 to 3."
 
 
 def test_a_baselines_repetition_is_asked_for_again_and_told(tmp_path):
@@ -207,7 +217,28 @@ def test_a_baselines_repetition_is_asked_for_again_and_told(tmp_path):
 @pytest.mark.parametrize("name", ["llms_as_instructors", "llms_as_instructors_contrastive", "llm2llm", "pada"])
 def test_a_method_that_needs_failures_ends_without_any(name, tmp_path):
     ran = Ran(tmp_path, name, predictor=FakePredictor(known=100))
-    assert "no failure left" in ran.metrics["stop_reason"] and not ran.teacher.prompts
+    splits = "0 on validation, 0 on train" if name == "pada" else "0 on train"
+    expected = f"after round 0 there is no failure left to learn from: {splits}"
+    assert ran.metrics["stop_reason"] == expected and not ran.teacher.prompts
+
+
+def test_pada_with_both_branches_off_says_that_nothing_is_left_to_learn_from(tmp_path):
+    ran = Ran(tmp_path, "pada", patterns__enabled=False, train_errors__enabled=False)
+    assert "both switched off" in ran.metrics["stop_reason"] and not ran.teacher.prompts
+
+
+def test_a_note_tells_of_train_errors_that_start_many_samples(tmp_path):
+    ran = Ran(tmp_path, "pada", predictor=FakePredictor(known=17, per_row=0.1), iterations=1)
+    wrong = [p for p in ran.dir.read_jsonl("iteration_0/predictions_train.jsonl") if not p["correct"]]
+    assert len(wrong) == 1 and "round 1: 10 samples start from 1 train error" in ran.metrics["notes"]
+
+
+def test_a_note_tells_of_strategies_without_a_sample(tmp_path):
+    ran = Ran(tmp_path, "pada_random_strategies", iterations=1, generation__ratio=0.1, patterns__min_clusters=5)
+    drafted = ran.rows("strategies")
+    assert len(drafted) >= 5
+    said = f"round 1: {len(drafted) - 1} of {len(drafted)} strategies get no sample; there are too few"
+    assert said in ran.metrics["notes"]
 
 
 @pytest.mark.parametrize("name", ["auggpt", "vanilla_repeated", "pada_random_strategies"])

@@ -229,6 +229,36 @@ def test_rows_together_divide_the_batch_and_fit_the_tokens(batch_size, longest, 
     assert training.rows_together(batch_size, longest, None) == batch_size
 
 
+def test_only_layers_that_see_text_get_an_adapter():
+    """What sees images or sound alone would not be trained, and not every server loads its adapter."""
+    from torch.nn import Linear, Module, ModuleDict
+
+    class Seeing(Module):
+        def __init__(self):
+            super().__init__()
+            self.language_model = ModuleDict({"q_proj": Linear(2, 2)})
+            self.vision_tower = ModuleDict({"q_proj": Linear(2, 2)})
+            self.multi_modal_projector = Linear(2, 2)
+            self.revision = Linear(2, 2)
+
+    assert training._towers(Seeing()) == ["vision_tower.q_proj", "multi_modal_projector"]
+    assert training._towers(ModuleDict({"q_proj": Linear(2, 2)})) is None
+
+
+def test_the_student_is_trained_as_the_class_it_is_asked_as(tmp_path, monkeypatch):
+    """TRL by itself takes the class that a checkpoint names; of a model that sees, that is not the one of its text."""
+    job = make_job(tmp_path)
+    base = models.resolve(job.model)
+    tokenizer = models.load_tokenizer(base)
+    loaded = []
+    monkeypatch.setattr(
+        models, "load_base", lambda *given, real=models.load_base: (loaded.append(given), real(*given))[1]
+    )
+    trainer = training.build_trainer(job, base, tokenizer, training._rows(job, base, tokenizer), lambda event: None)
+    assert len(loaded) == 1 and type(trainer.model.get_base_model()).__name__ == "LlamaForCausalLM"
+    assert trainer.args.max_grad_norm == training.MAX_GRAD_NORM
+
+
 def test_a_loss_that_is_not_finite_stops_training_with_the_step_named(tmp_path):
     job = make_job(tmp_path, epochs=3, learning_rate=1e30)
     with pytest.raises(DivergedError, match=r"step \d of 6: (loss|grad_norm) is (nan|inf)\."):

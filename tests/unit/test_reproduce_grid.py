@@ -1,11 +1,12 @@
 """Which cells a table has, what their names hold, what is refused before anything starts."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from pada_graph.config import RunConfig
+from pada_graph.config import RunConfig, parse_config
 from pada_graph.errors import InputError
 from pada_graph.reproduce import grid as grids
 from pada_graph.reproduce import paper
@@ -127,6 +128,17 @@ def test_another_row_in_a_file_is_another_cell(config, tmp_path):
     after = one(config)
     assert before.inputs != after.inputs
     assert before.name.rpartition("-")[0] == after.name.rpartition("-")[0] == "jsonl-pada-n20-s0"
+
+
+def test_sizes_that_nobody_gave_are_filled_in_for_each_cell(tmp_path):
+    """A row that is left out for its overlap makes a filled-in size smaller, and a given one impossible."""
+    rows = [{"prompt": f"What is {k} and {k * k} together?", "answer": str(k + k * k)} for k in range(50)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *rows[:4]]))
+    config = parse_config({"task": "jsonl", "data": {"source": str(file), "match": "number"}}, "test")
+    grid = make_grid("table1", config, methods=["vanilla"], tasks=["jsonl"], sizes=[10])
+    (cell,) = grid.cells
+    assert "validation_size" not in cell.config.data.model_fields_set and cell.config.data.train_size == 10
 
 
 def test_one_cause_of_many_impossible_cells_is_told_once(tmp_path):

@@ -4,6 +4,7 @@ import random
 import shutil
 import threading
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from pada_graph import stopping
 from pada_graph.config import Inference, Lora, Student
 from pada_graph.errors import StoppedError
 from pada_graph.student import decoding, manifest, models, render
-from pada_graph.student.inference import TransformersPredictor
+from pada_graph.student.inference import TransformersPredictor, _StopStrings
 
 PROMPTS = [f"{'word ' * (n % 5)}{n}: {'?' * (n % 3)}" for n in range(11)]
 
@@ -134,6 +135,51 @@ def test_text_ends_before_the_first_stop_string(adapter):
             assert not truncated
         else:
             assert text == full
+
+
+def test_a_stop_string_before_the_answer_ends_nothing():
+    """An untuned model may begin with an empty line; scores look at what comes after it."""
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    predictor = tiny()
+    predictor._tokenizer, predictor._ends = tokenizer, [tokenizer.eos_token_id]
+
+    def tokens(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    assert predictor._read(tokens("\n\n Paris\nLondon"), 99, ("\n",)) == ("Paris", False)
+    stopped = _StopStrings(tokenizer, ("\n",))
+    texts = ["", "\n", " \n\n\n\n", "\n\nParis", "\n\nParis\n", "Paris\n"]
+    assert stopped([tokens(text) for text in texts]) == [False, False, False, False, True, True]
+
+
+def test_an_adapter_of_another_model_class_is_refused(adapter, tmp_path):
+    """PEFT itself leaves out weights that find no place, and the untuned model would be scored as the tuned one."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "adapter"
+    shutil.copytree(adapter, folder)
+    weights = load_file(folder / "adapter_model.safetensors")
+    renamed = {name.replace("model.model.", "model.model.language_model."): value for name, value in weights.items()}
+    save_file(renamed, folder / "adapter_model.safetensors")
+    manifest.write(folder, "inputs", {"model": "builtin:tiny", "lora": LORA.model_dump()})
+    with pytest.raises(StoppedError, match=r"does not fit LlamaForCausalLM.*language_model"):
+        ask(tiny(), folder)
+
+
+def test_a_gpus_memory_is_given_back_and_a_cpus_model_stays(adapter, monkeypatch):
+    import torch
+
+    predictor = tiny()
+    before = ask(predictor, adapter)
+    base = predictor._base
+    predictor.release()
+    assert predictor._base is base
+    monkeypatch.setattr(predictor, "_base", SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    predictor.release()
+    assert emptied and predictor._base is None and predictor._model is None
+    assert ask(predictor, adapter) == before
 
 
 def test_a_batch_ends_when_all_its_rows_have_met_a_stop_string(adapter, monkeypatch):

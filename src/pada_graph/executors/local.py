@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +31,10 @@ DEFAULTS = {
 
 class LocalTrainer:
     """Runs `pada_graph.student.worker` for each job that is not finished yet."""
+
+    def __init__(self, make_room: Callable[[], None] = lambda: None):
+        """Train on this machine; `make_room` frees the devices that something else of this run holds."""
+        self._make_room = make_room
 
     def train(self, job: TrainJob, progress: Progress) -> None:
         """Make `job.adapter`, whole or not at all; do nothing if it is there, whole, and made from the same inputs.
@@ -57,6 +62,7 @@ class LocalTrainer:
         if manifest.matches(job.adapter, manifest.job_hash(job)):
             shutil.rmtree(training.work_dir(job), ignore_errors=True)  # left by a kill after the last rename
             return
+        self._make_room()
         job.adapter.parent.mkdir(parents=True, exist_ok=True)
         job_file = job.adapter.with_name(f"{job.adapter.name}.job.json")
         job_file.write_text(worker.job_to_json(job), encoding="utf-8")

@@ -56,12 +56,25 @@ def plan_batches(state: PadaState, run: Run) -> PadaState:
     check_requested(f"the plan of round {iteration}", samples, total)
     plan = run.dir.write_jsonl(f"{run.dir.iteration(iteration)}/plan.jsonl", batches)
     run.emit("plan_batches", iteration=iteration, batches=len(batches), samples=total)
-    notes, instead = [], "; the {} branch takes the whole share" if starts else ""
+    notes = _uneven(run, iteration, starts, strategies)
+    instead = "; the {} branch takes the whole share" if starts else ""
     if run.method.pattern_analysis and config.patterns.enabled and not strategies:
         notes.append(f"round {iteration}: no strategy to follow{instead.format('error')}")
     if "train" in run.method.learns_from(config) and not run.train_errors(iteration):
         notes.append(f"round {iteration}: no train errors to learn from{instead.format('pattern')}")
     return {"plan": plan, "notes": notes}
+
+
+def _uneven(run: Run, iteration: int, starts: Sequence[Start], strategies: Sequence[Strategy]) -> list[str]:
+    """What a reader should know of a round's shares: strategies without a sample, train errors that start several."""
+    notes, followed = [], {strategy for strategy, _ in starts if strategy}
+    if left := len(strategies) - len(followed):
+        notes.append(f"round {iteration}: {left} of {len(strategies)} strategies get no sample; there are too few")
+    seeds = [seed for strategy, part in starts if strategy is None for seed in part]
+    if run.method.branch == "error" and len(seeds) > len(set(seeds)):
+        errors = len(set(seeds))
+        notes.append(f"round {iteration}: {len(seeds)} samples start from {errors} train error{'s' * (errors > 1)}")
+    return notes
 
 
 def open_batches(state: RoundState, run: Run) -> RoundUpdate:

@@ -16,7 +16,7 @@ from pada_graph.nodes.recorded_config import record_config
 from pada_graph.nodes.run import Run
 from pada_graph.report.page import build_report
 from pada_graph.stages import stage_seconds
-from pada_graph.state import Evaluation, PadaState, Prediction, Split
+from pada_graph.state import Evaluation, PadaState, Prediction
 from pada_graph.stats import Paired, paired
 from pada_graph.teacher.tally import count_replies
 
@@ -88,13 +88,13 @@ def orchestrate(state: PadaState, run: Run) -> PadaState:
             else _ROUNDS_DONE.get(iteration, f"all {iteration} rounds are done")
         )
         return {"stop_reason": reason}
-    if run.method.needs_failures and not sum(failures[split] for split in run.method.learns_from(run.config)):
-        return {"stop_reason": f"after round {iteration} there is no failure left to learn from: {_words(failures)}"}
+    learnt = run.method.learns_from(run.config)
+    if run.method.needs_failures and not learnt:
+        return {"stop_reason": "patterns and train errors are both switched off: there is nothing to learn from"}
+    if run.method.needs_failures and not sum(failures[split] for split in learnt):
+        found = ", ".join(f"{failures[split]} on {split}" for split in learnt)
+        return {"stop_reason": f"after round {iteration} there is no failure left to learn from: {found}"}
     return {"iteration": iteration + 1}
-
-
-def _words(failures: dict[Split, int]) -> str:
-    return ", ".join(f"{count} on {split}" for split, count in failures.items())
 
 
 def finalize(state: PadaState, run: Run) -> PadaState:

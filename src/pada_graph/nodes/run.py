@@ -99,7 +99,11 @@ class Rows:
 
     def question(self, row: Row) -> str:
         """What makes a row this row: its question, without what most of D_train's say alike."""
-        return self._template.without(self._task.question(row))
+        return self.own_words(self._task.question(row))
+
+    def own_words(self, text: str) -> str:
+        """A text without what most of D_train's questions say alike."""
+        return self._template.without(text)
 
     def target_words(self, row: Row) -> str:
         """The words of a row's target; figures and signs are left out, since many problems share a calculation."""
@@ -192,7 +196,7 @@ class Run:
     def novelty(self, row: Row) -> str:
         """What has to be new in a sample: its question; where samples are rewordings, what was reworded."""
         rewords = isinstance(self.method, Generating) and self.method.rewords
-        return str(row[self.task.reworded]) if rewords else self.rows.question(row)
+        return self.rows.own_words(str(row[self.task.reworded])) if rewords else self.rows.question(row)
 
     @property
     def method(self) -> Method:

@@ -160,9 +160,10 @@ def _cell_config(config: RunConfig, task: str, size: int, seed: int, variant: st
 
 
 def _data(config: RunConfig, task: str, size: int) -> dict[str, Any]:
-    raw: dict[str, Any] = {**config.data.model_dump(), "train_size": size}
-    raw["source"] = raw["source"].replace("{task}", task)
-    return raw | {key: min(raw[key], most) for key, most in _MOST.get(task, {}).items()}
+    """The data of a cell. Sizes that nobody gave stay so: they are filled in for each source (pada_graph.sizes)."""
+    source = config.data.source.replace("{task}", task)
+    raw = {**config.data.model_dump(exclude_unset=True), "source": source, "train_size": size}
+    return raw | {key: min(raw.get(key, getattr(config.data, key)), most) for key, most in _MOST.get(task, {}).items()}
 
 
 def _all_rows(config: RunConfig, settings: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, str]]:

@@ -5,7 +5,6 @@ Text is exactly what one prompt at a time would give in float32; in bfloat16 pad
 """
 
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ class TransformersPredictor:
     ) -> Iterator[Completion]:
         """Answer every prompt, longest first; completions come some at a time, as rows end.
 
-        A text holds no special tokens, ends before the first of the `stop` strings and has no surrounding whitespace.
+        A text holds no special tokens and no surrounding whitespace, and ends before the first of the `stop` strings
+        in it; one that comes before anything else is written ends nothing.
 
         Raises:
             InputError: the model cannot be loaded.
@@ -57,6 +57,19 @@ class TransformersPredictor:
                 return
             for index, answer in ended:
                 yield Completion(index, *self._read(answer, max_new_tokens, stop))
+
+    def release(self) -> None:
+        """Give a GPU's memory back, which the next training needs; the base is loaded anew for the next prompts."""
+        import gc
+
+        import torch
+
+        with self._lock:
+            if self._base is None or self._base.device.type == "cpu":
+                return
+            device, self._base, self._model, self._adapter = self._base.device.type, None, None, None
+            gc.collect()
+            getattr(torch, device).empty_cache()
 
     def _load(self) -> None:
         if self._base is not None:
@@ -83,15 +96,11 @@ class TransformersPredictor:
         """Put an adapter on the base, or take it off; the base's weights are never touched."""
         if adapter == self._adapter:
             return
-        from peft import PeftModel
-
         if self._adapter is not None:
             self._base = self._model = self._model.unload()
             self._adapter = None
         if adapter is not None:
-            with warnings.catch_warnings():  # PEFT still reads an attribute that transformers has renamed
-                warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-                self._model = PeftModel.from_pretrained(self._base, str(adapter[0])).eval()
+            self._model = models.with_adapter(self._base, adapter[0])
             self._adapter = adapter
 
     def _answer(
@@ -150,7 +159,7 @@ class TransformersPredictor:
 
     def _read(self, row: list[int], max_new_tokens: int, stop: Sequence[str]) -> tuple[str, bool]:
         length = next((place for place, token in enumerate(row) if token in self._ends), len(row))
-        text = self._tokenizer.decode(row[:length], skip_special_tokens=True)
+        text = self._tokenizer.decode(row[:length], skip_special_tokens=True).lstrip()
         cut = min((place for string in stop if (place := text.find(string)) >= 0), default=None)
         truncated = cut is None and length == max_new_tokens
         return text[:cut].strip(), truncated
@@ -166,5 +175,15 @@ class _StopStrings:
     def __call__(self, answers: list[list[int]]) -> list[bool]:
         if not self._stop:
             return [False] * len(answers)
-        texts = self._tokenizer.batch_decode([answer[-self._tail :] for answer in answers], skip_special_tokens=True)
-        return [any(string in text for string in self._stop) for text in texts]
+        tails = self._decode([answer[-self._tail :] for answer in answers])
+        return [
+            self._holds(tail) and self._holds(self._decode([answer])[0].lstrip())
+            for tail, answer in zip(tails, answers, strict=True)
+        ]
+
+    def _decode(self, answers: list[list[int]]) -> list[str]:
+        texts: list[str] = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return texts
+
+    def _holds(self, text: str) -> bool:
+        return any(string in text for string in self._stop)

@@ -10,12 +10,13 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pada_graph.errors import InputError
+from pada_graph.errors import InputError, StoppedError
 from pada_graph.paths import named_folder
 
 if TYPE_CHECKING:
@@ -102,6 +103,29 @@ def load_base(path: str, dtype: "torch.dtype") -> Any:
             )
     except (OSError, ValueError) as error:
         raise InputError(f"student.model: no weights can be loaded from {path}: {error}") from error
+
+
+def with_adapter(base: Any, folder: Path) -> Any:
+    """The base model with an adapter on it; the base's weights are never touched.
+
+    Raises:
+        StoppedError: the adapter is another model class's: PEFT would leave out what finds no place, without an error.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with warnings.catch_warnings():  # PEFT still reads an attribute that transformers has renamed
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        model = PeftModel.from_pretrained(base, str(folder)).eval()
+    with safe_open(folder / "adapter_model.safetensors", framework="numpy") as tensors:
+        trained = {name for name in tensors.keys() if ".lora_" in name}  # noqa: SIM118
+    if missing := trained ^ set(get_peft_model_state_dict(model, save_embedding_layers=False)):
+        raise StoppedError(
+            f"{folder}: the adapter does not fit {type(base).__name__}, as which the student is loaded here "
+            f"({len(missing)} of its weights find no place, {min(missing)} for one). Other versions of transformers or "
+            "PEFT trained it, or another program. Start another --run-dir."
+        )
+    return model
 
 
 def end_ids(path: str, tokenizer: Any) -> list[int]:

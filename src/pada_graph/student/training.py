@@ -1,15 +1,17 @@
 """Supervised fine-tuning of the student (3.2): TRL's SFTTrainer with a fresh LoRA adapter on the base model.
 
-Plain Adam (AdamW without weight decay), learning rate linear to 0, no warm-up, one optimiser step per batch. The work
-happens in `<adapter>.tmp`, with a checkpoint after each epoch; the folder is renamed to `<adapter>` once it is whole.
-A checkpoint counts once its manifest says so: transformers writes into checkpoint-N in place, and trusts its name.
-Under a launcher that sets RANK and WORLD_SIZE (Ray Train, torchrun) several processes share each step, and the first
-of them alone writes: student/ranks.py.
+Plain Adam (AdamW without weight decay), learning rate linear to 0, no warm-up, one optimiser step per batch, whose
+gradient is cut to norm 1, as transformers does unless told otherwise. The work happens in `<adapter>.tmp`, with a
+checkpoint after each epoch; the folder is renamed to `<adapter>` once it is whole. A checkpoint counts once its
+manifest says so: transformers writes into checkpoint-N in place, and trusts its name. Under a launcher that sets RANK
+and WORLD_SIZE (Ray Train, torchrun) several processes share each step, and the first of them alone writes:
+student/ranks.py.
 """
 
 import json
 import math
 import os
+import re
 import shutil
 import time
 from itertools import takewhile
@@ -22,6 +24,9 @@ from pada_graph.student import manifest, models, ranks, render
 
 CPU_TOKENS = 512  # computed at once on a CPU, see rows_together
 CHECKPOINTS = 2  # kept: the newest may turn out to be torn
+MAX_GRAD_NORM = 1.0  # a longer gradient is scaled down to it
+# Parts of a model that never see text: their adapters would not be trained, and not every server loads them.
+_NOT_TEXT = re.compile(r"(^|[._])(vision|visual|audio|multi_modal)", re.IGNORECASE)
 
 
 def work_dir(job: TrainJob) -> Path:
@@ -114,6 +119,7 @@ def build_trainer(
         lr_scheduler_type="linear",
         warmup_steps=0,
         weight_decay=0.0,
+        max_grad_norm=MAX_GRAD_NORM,
         optim="adamw_torch",
         max_length=None,
         packing=False,
@@ -132,13 +138,15 @@ def build_trainer(
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         dataloader_pin_memory=models.device() == "cuda",
-        model_init_kwargs={"dtype": dtype, "trust_remote_code": False, "use_safetensors": True},
     )
+    # As it will be asked: by itself TRL would take the class that the checkpoint names, which may be another one.
+    student = models.load_base(base, dtype)
     adapter = LoraConfig(
         r=job.lora["r"],
         lora_alpha=job.lora["alpha"],
         lora_dropout=job.lora["dropout"],
         target_modules=job.lora["target_modules"],
+        exclude_modules=_towers(student) if job.lora["target_modules"] == "all-linear" else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -147,13 +155,21 @@ def build_trainer(
         trainer_class = ranks.even(trainer_class, len(rows), job.training["batch_size"], job.seed)
         blanks = [render.blank_row(rows[0])] * ranks.missing(len(rows), job.training["batch_size"])
     return trainer_class(
-        model=base,
+        model=student,
         args=arguments,
         train_dataset=Dataset.from_list(rows + blanks),
         processing_class=tokenizer,
         callbacks=[_log_callback(job, progress)],
         peft_config=adapter,
     )
+
+
+def _towers(model: Any) -> list[str] | None:
+    """The linear layers of a model that see images or sound alone; None where there are none."""
+    from torch.nn import Linear
+
+    linear = (name for name, module in model.named_modules() if isinstance(module, Linear))
+    return [name for name in linear if _NOT_TEXT.search(name)] or None
 
 
 def rows_together(batch_size: int, longest: int, limit: int | None, parts: int = 1) -> int:
@@ -269,6 +285,7 @@ def _finish(job: TrainJob, trainer: Any, tokenizer: Any) -> None:
         "render_sha256": render.render_hash(tokenizer),
         "lora": job.lora,
         "training": job.training,
+        "max_grad_norm": MAX_GRAD_NORM,
         "seed": job.seed,
     }
     manifest.write(done, manifest.job_hash(job), facts)

@@ -24,7 +24,8 @@ class RayTrainer(LocalTrainer):
 
     def __init__(self, cluster: Cluster, make_room: Callable[[], None] = lambda: None):
         """Train on `cluster`; `make_room` frees the devices that something else of this run holds."""
-        self._cluster, self._make_room = cluster, make_room
+        super().__init__(make_room)
+        self._cluster = cluster
 
     def train(self, job: TrainJob, progress: Progress) -> None:
         """Make `job.adapter`, as `LocalTrainer.train` does.
@@ -34,7 +35,6 @@ class RayTrainer(LocalTrainer):
             DivergedError: the loss or the gradient is no longer finite.
             StoppedError: training failed; the message holds the cause.
         """
-        self._make_room()
         places = {name: getattr(job, name).absolute() for name in ("rows", "adapter", "log")}
         super().train(dataclasses.replace(job, **places), progress)
 
