@@ -211,6 +211,22 @@ def test_a_student_that_is_always_right_ends_the_run_and_says_why(sums, tmp_path
     assert metrics["stop_reason"] == "after round 0 there is no failure left to learn from: 0 on validation, 0 on train"
 
 
+def test_a_note_tells_of_a_run_that_went_on_in_another_precision(sums, tmp_path):
+    class MovingTrainer(FakeTrainer):
+        def train(self, job, progress):
+            super().train(job, progress)
+            dtype = "bfloat16" if job.adapter.parent.name == "iteration_0" else "float32"
+            files = {"adapter_model.safetensors": {"sha256": "0"}}
+            (job.adapter / "manifest.json").write_text(json.dumps({"inputs": "0", "dtype": dtype, "files": files}))
+
+    metrics = run(config(sums), tmp_path / "run", services=fake_services(trainer=MovingTrainer()))
+    said = "iteration {} was trained in float32, iteration 0 in bfloat16"
+    assert [note.partition(":")[0] for note in metrics["notes"] if "trained in" in note] == [
+        said.format(1),
+        said.format(2),
+    ]
+
+
 def test_one_validation_failure_is_one_cluster(sums, tmp_path):
     services = fake_services(predictor=FakePredictor(known=11, per_row=0))
     run(config(sums, iterations=1), tmp_path / "run", services=services)

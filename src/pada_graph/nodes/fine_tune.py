@@ -52,7 +52,18 @@ def fine_tune(state: PadaState, run: Run) -> PadaState:
             ) from error
         reason = f"round {iteration}: training diverged"
         return {"stop_reason": reason, "notes": [f"{reason}, its student is left out. {error}"]}
-    return {"training_sets": [training_set]}
+    return {"training_sets": [training_set], "notes": _other_dtype(run, job, iteration)}
+
+
+def _other_dtype(run: Run, job: TrainJob, iteration: int) -> list[str]:
+    """Say so where `student.dtype: auto` has meant two things: the run was moved to another kind of machine."""
+    now, first = (manifest.trained_dtype(adapter) for adapter in (job.adapter, run.dir.path("iteration_0/adapter")))
+    if now == first:
+        return []
+    return [
+        f"iteration {iteration} was trained in {now}, iteration 0 in {first}: their scores differ by that too. A run "
+        "that moves between machines needs student.dtype float32 or bfloat16"
+    ]
 
 
 def train_job(config: RunConfig, directory: RunDir, iteration: int) -> TrainJob:

@@ -85,6 +85,15 @@ def unfit(folder: Path, model: str, lora: dict[str, Any]) -> str | None:
     return None
 
 
+def trained_dtype(folder: Path) -> str | None:
+    """The dtype of the base weights that an adapter was trained on; None where nothing says it."""
+    try:
+        dtype: str | None = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("dtype")
+    except OSError:  # another trainer writes no manifest
+        return None
+    return dtype
+
+
 def check(folder: Path, model: str, lora: dict[str, Any]) -> None:
     """Refuse an adapter that is damaged, or another base model's or rank's.
 
