@@ -31,7 +31,7 @@ from pada_graph.export import Exported, export_run, print_exported, push
 from pada_graph.export.cards import dataset_card, model_card
 from pada_graph.export.dataset import dataset_rows
 from pada_graph.export.source import Source, open_source
-from pada_graph.export.template import pinned
+from pada_graph.export.template import pin, pinned
 from pada_graph.student import models, render
 from tests.fakes import write_sums
 
@@ -352,6 +352,18 @@ def test_a_pinned_template_needs_no_arguments():
     tokenizer.chat_template = pinned(LLAMA_LIKE)
     assert tokenizer.apply_chat_template(messages, **plain) == wanted
     assert wanted.startswith("Today Date: 26 Jul 2024hello")
+
+
+def test_a_pinned_template_does_not_look_at_the_clock(tmp_path):
+    tokenizer: PreTrainedTokenizerFast = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = "{{- strftime_now('%d %B %Y') }}" + LLAMA_LIKE
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = models.load_tokenizer(str(tmp_path))
+    wanted = render.prompt_text(tokenizer, "hello")
+    pin(tokenizer)
+    plain = {"tokenize": False, "add_generation_prompt": True}
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "hello"}], **plain) == wanted
+    assert wanted == "26 Jul 2024Today Date: 26 Jul 2024hello"
 
 
 class Hub:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pada_graph.errors import InputError
 from pada_graph.paths import named_folder
+from pada_graph.student import render
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +67,7 @@ def resolve(name: str) -> str:
 
 
 def load_tokenizer(path: str) -> Any:
-    """Load the tokenizer of a resolved model, padding on the left.
+    """Load the tokenizer of a resolved model, padding on the left, its chat template held to one date.
 
     Raises:
         InputError: it cannot be loaded, or has no chat template or no end-of-sequence token.
@@ -84,6 +85,7 @@ def load_tokenizer(path: str) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+    tokenizer.chat_template = render.dated(tokenizer.chat_template)
     return tokenizer
 
 
