@@ -366,6 +366,15 @@ def test_a_pinned_template_does_not_look_at_the_clock(tmp_path):
     assert wanted == "26 Jul 2024Today Date: 26 Jul 2024hello"
 
 
+def test_of_several_chat_templates_the_default_one_is_pinned(tmp_path):
+    tokenizer: PreTrainedTokenizerFast = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = {"default": LLAMA_LIKE, "tool_use": "{{ tools }}"}
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = models.load_tokenizer(str(tmp_path))
+    pin(tokenizer)
+    assert tokenizer.chat_template == pinned(LLAMA_LIKE)
+
+
 class Hub:
     """Takes folders like the hub's API, and refuses one repository."""
 

@@ -121,6 +121,21 @@ def test_a_tokenizer_without_chat_template_is_refused(own_cache, tmp_path):
         models.load_tokenizer(str(tmp_path / "plain"))
 
 
+def test_of_several_chat_templates_the_default_one_is_taken(own_cache, tmp_path):
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = {"default": models.TINY_TEMPLATE, "tool_use": "{{ tools }}"}
+    tokenizer.save_pretrained(tmp_path / "several")
+    assert models.load_tokenizer(str(tmp_path / "several")).chat_template == models.TINY_TEMPLATE
+
+
+def test_several_chat_templates_without_a_default_one_are_refused(own_cache, tmp_path):
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = {"rag": models.TINY_TEMPLATE, "code": models.TINY_TEMPLATE}
+    tokenizer.save_pretrained(tmp_path / "several")
+    with pytest.raises(InputError, match=r"none is named default \(code, rag\)"):
+        models.load_tokenizer(str(tmp_path / "several"))
+
+
 def test_ends_are_the_tokenizers_and_the_generation_configs(own_cache, tmp_path):
     tiny = models.resolve("builtin:tiny")
     tokenizer = models.load_tokenizer(tiny)
