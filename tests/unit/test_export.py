@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 pytest.importorskip("trl")
 
 import pyarrow.parquet as pq
+import torch
 from huggingface_hub import DatasetCard, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 from peft import PeftModel
@@ -33,6 +35,7 @@ from pada_graph.export.dataset import dataset_rows
 from pada_graph.export.source import Source, open_source
 from pada_graph.export.template import pin, pinned
 from pada_graph.student import models, render
+from pada_graph.student.inference import TransformersPredictor
 from tests.fakes import write_sums
 
 LLAMA_LIKE = (
@@ -120,6 +123,32 @@ def test_a_merge_that_goes_wrong_is_found_and_leaves_nothing(finished, tmp_path,
     with pytest.raises(StoppedError, match=r"computes something else .*--no-merged"):
         export_run(finished, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_says_what_to_leave_out_and_leaves_nothing(finished, tmp_path, monkeypatch):
+    def too_large(self, *_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.\nGPU 0 has 8 GiB")
+
+    monkeypatch.setattr(TransformersPredictor, "predict", too_large)
+    with pytest.raises(StoppedError, match=r"memory ran out .*float32 \(CUDA .* 4 GiB\.\)\. Free some, .*--no-merged"):
+        export_run(finished, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_one_form_of_the_student_is_gone_before_the_other_is_loaded(finished, tmp_path, monkeypatch):
+    loaded: list[weakref.ref] = []
+    load = TransformersPredictor._load
+
+    def load_alone(self):
+        assert [model() for model in loaded] == [None] * len(loaded)
+        load(self)
+        loaded.append(weakref.ref(self._base))
+
+    monkeypatch.setattr(TransformersPredictor, "_load", load_alone)
+    export_run(finished, tmp_path / "out")
+    assert len(loaded) == 2
 
 
 @pytest.mark.slow
