@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -111,6 +112,18 @@ def test_a_damaged_model_folder_is_bad_input(tmp_path):
         models.load_tokenizer(str(tmp_path))
     with pytest.raises(InputError, match="no weights"):
         models.load_base(str(tmp_path), models.choose_dtype("float32"))
+
+
+def test_damaged_weights_are_bad_input(own_cache, tmp_path):
+    import torch
+
+    folder = tmp_path / "damaged"
+    shutil.copytree(models.resolve("builtin:tiny"), folder)
+    weights = folder / "model.safetensors"
+    for damaged in (weights.read_bytes()[:-100], b"<!DOCTYPE html>", b""):
+        weights.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"no weights can be loaded from .*damaged"):
+            models.load_base(str(folder), torch.float32)
 
 
 def test_a_tokenizer_without_chat_template_is_refused(own_cache, tmp_path):

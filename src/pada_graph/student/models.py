@@ -103,6 +103,7 @@ def load_base(path: str, dtype: "torch.dtype") -> Any:
     Raises:
         InputError: they are missing or damaged, or no safetensors: a pickle can run code.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
@@ -110,7 +111,7 @@ def load_base(path: str, dtype: "torch.dtype") -> Any:
             return AutoModelForCausalLM.from_pretrained(
                 path, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"student.model: no weights can be loaded from {path}: {error}") from error
 
 
