@@ -15,6 +15,7 @@ from pada_graph import run
 from pada_graph.errors import DivergedError, StoppedError
 from pada_graph.executors import local
 from pada_graph.executors.local import LocalTrainer
+from pada_graph.nodes import abandoned, orchestrator
 from pada_graph.services import TrainJob
 from pada_graph.student import manifest, training
 from tests.fakes import FakeTrainer, KilledError, fake_services, write_sums
@@ -156,10 +157,12 @@ class DivergingTrainer(FakeTrainer):
 
     def __init__(self, nth: int):
         super().__init__()
-        self.nth = nth
+        self.nth, self.tried = nth, 0
 
     def train(self, job, progress):
         if len(self.jobs) == self.nth:
+            self.tried += 1
+            (training.work_dir(job) / "checkpoint-2").mkdir(parents=True, exist_ok=True)
             raise DivergedError("Training stopped at step 3 of 8: loss is nan.")
         super().train(job, progress)
 
@@ -176,6 +179,28 @@ def test_row_19_a_round_that_diverges_leaves_the_earlier_students_and_their_repo
     report = (tmp_path / "run/report.html").read_text()
     assert "training diverged" in report
     assert run(config(sums), tmp_path / "run", services=services) == metrics  # finished: nothing is tried again
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_row_19_the_checkpoints_of_a_round_that_diverged_go_once_nothing_can_need_them(tmp_path, monkeypatch, removed):
+    sums, root = write_sums(tmp_path / "sums"), tmp_path / "run"
+    services = fake_services(trainer=DivergingTrainer(nth=1))
+
+    def die(*args):
+        if removed:
+            abandoned.set_aside(*args)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orchestrator, "set_aside", die)
+        with pytest.raises(KilledError):
+            run(config(sums), root, services=services)
+    assert (root / "iteration_1/adapter.tmp").exists() is not removed
+    metrics = run(config(sums), root, services=services)
+    assert services.trainer.tried == 1  # the decision was made before
+    assert metrics["stop_reason"] == "round 1: training diverged"
+    assert [note.count("loss is nan") for note in metrics["notes"]] == [1]
+    assert not (root / "iteration_1/adapter.tmp").exists()
 
 
 def test_row_19_without_an_earlier_student_the_run_stops_and_says_what_to_change(tmp_path):

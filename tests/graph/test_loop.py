@@ -1,5 +1,6 @@
 """The whole graph with fake services: both loops, the books, lineage, what never happens."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pada_graph import build_graph, run
 from pada_graph.accounting import FATES
 from pada_graph.errors import InputError
+from pada_graph.nodes import evaluate
 from pada_graph.nodes import open as opening
 from pada_graph.rundir import RunDir
 from tests.fakes import (
@@ -426,3 +428,18 @@ def test_answers_given_before_a_kill_are_kept_and_not_asked_again(sums, tmp_path
         row["id"] for row in jsonl(tmp_path / "run/data/validation.jsonl")
     )
     assert [p for p in predictions if json.dumps(p, ensure_ascii=False) in kept] and not partial.exists()
+
+
+@pytest.mark.parametrize("torn", [b"", '{"id": "c", "output": "né'.encode()[:-1], b'{"id": "\xff"}\n{"id": "d"}\n'])
+def test_a_full_disk_takes_none_of_the_answers_that_a_kill_left(tmp_path, monkeypatch, torn):
+    partial = tmp_path / "predictions_test.jsonl.partial"
+    whole = '{"id": "a", "output": "naïve 日本"}\n{"id": "b", "output": "2"}\n'.encode()
+    partial.write_bytes(whole + torn)
+
+    def refuse(path, *_, **__):
+        path.open("w").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert [prediction["id"] for prediction in evaluate._read_partial(partial)] == ["a", "b"]
+    assert partial.read_bytes() == whole

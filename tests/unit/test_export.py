@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 pytest.importorskip("trl")
 
 import pyarrow.parquet as pq
+import torch
 from huggingface_hub import DatasetCard, ModelCard
 from huggingface_hub.errors import HfHubHTTPError
 from peft import PeftModel
@@ -31,8 +33,9 @@ from pada_graph.export import Exported, export_run, print_exported, push
 from pada_graph.export.cards import dataset_card, model_card
 from pada_graph.export.dataset import dataset_rows
 from pada_graph.export.source import Source, open_source
-from pada_graph.export.template import pinned
+from pada_graph.export.template import pin, pinned
 from pada_graph.student import models, render
+from pada_graph.student.inference import TransformersPredictor
 from tests.fakes import write_sums
 
 LLAMA_LIKE = (
@@ -120,6 +123,32 @@ def test_a_merge_that_goes_wrong_is_found_and_leaves_nothing(finished, tmp_path,
     with pytest.raises(StoppedError, match=r"computes something else .*--no-merged"):
         export_run(finished, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_says_what_to_leave_out_and_leaves_nothing(finished, tmp_path, monkeypatch):
+    def too_large(self, *_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4 GiB.\nGPU 0 has 8 GiB")
+
+    monkeypatch.setattr(TransformersPredictor, "predict", too_large)
+    with pytest.raises(StoppedError, match=r"memory ran out .*float32 \(CUDA .* 4 GiB\.\)\. Free some, .*--no-merged"):
+        export_run(finished, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_one_form_of_the_student_is_gone_before_the_other_is_loaded(finished, tmp_path, monkeypatch):
+    loaded: list[weakref.ref] = []
+    load = TransformersPredictor._load
+
+    def load_alone(self):
+        assert [model() for model in loaded] == [None] * len(loaded)
+        load(self)
+        loaded.append(weakref.ref(self._base))
+
+    monkeypatch.setattr(TransformersPredictor, "_load", load_alone)
+    export_run(finished, tmp_path / "out")
+    assert len(loaded) == 2
 
 
 @pytest.mark.slow
@@ -352,6 +381,27 @@ def test_a_pinned_template_needs_no_arguments():
     tokenizer.chat_template = pinned(LLAMA_LIKE)
     assert tokenizer.apply_chat_template(messages, **plain) == wanted
     assert wanted.startswith("Today Date: 26 Jul 2024hello")
+
+
+def test_a_pinned_template_does_not_look_at_the_clock(tmp_path):
+    tokenizer: PreTrainedTokenizerFast = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = "{{- strftime_now('%d %B %Y') }}" + LLAMA_LIKE
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = models.load_tokenizer(str(tmp_path))
+    wanted = render.prompt_text(tokenizer, "hello")
+    pin(tokenizer)
+    plain = {"tokenize": False, "add_generation_prompt": True}
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "hello"}], **plain) == wanted
+    assert wanted == "26 Jul 2024Today Date: 26 Jul 2024hello"
+
+
+def test_of_several_chat_templates_the_default_one_is_pinned(tmp_path):
+    tokenizer: PreTrainedTokenizerFast = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = {"default": LLAMA_LIKE, "tool_use": "{{ tools }}"}
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = models.load_tokenizer(str(tmp_path))
+    pin(tokenizer)
+    assert tokenizer.chat_template == pinned(LLAMA_LIKE)
 
 
 class Hub:

@@ -238,6 +238,46 @@ def test_batches_and_patterns_name_their_round_and_are_counted_for_each():
     assert "patterns of round 2: pattern 2 (3 failures)" in text and "pattern 1" not in text
 
 
+def test_events_may_come_in_while_the_panel_is_drawn():
+    """Another thread draws it: here the next event comes in as soon as one that is shown is looked at."""
+    board, coming = Board(CONFIG, "title"), []
+
+    def come_in() -> None:
+        if coming:
+            board.take(coming.pop())
+
+    class Split(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            come_in()
+            return str.__eq__(self, other)
+
+    class Batch(dict):
+        def __getitem__(self, key):
+            if key == "accepted":
+                come_in()
+            return super().__getitem__(key)
+
+    def batch(name: str) -> dict:
+        return Batch(event="batch", iteration=1, batch=name, accepted=2, requested=2, time=1.0)
+
+    def score(iteration: int) -> dict:
+        score = {"event": "score", "split": Split("validation"), "n": 5, "accuracy": 0.5, "low": 0.4, "high": 0.6}
+        return {**score, "iteration": iteration, "time": 1.0}
+
+    board.take(batch("a"))
+    coming.append(batch("b"))
+    assert board.batch_words().startswith("batches of round 0: 1 of 0 done, 1 accepted, 0 rejected")
+    assert list(board.batches) == ["a", "b"]
+    board.take(score(0))
+    for reader in (board.expectation, lambda: board.lines("")):
+        coming.append(score(len(board.scores)))
+        reader()
+    assert [iteration for iteration, _ in board.scores] == [0, 1, 2]
+
+
 def test_hours_are_told_as_hours():
     assert [clock(seconds) for seconds in (0, 59.6, 3599, 3600, 43265)] == [
         "0:00",

@@ -38,9 +38,13 @@ def short_limits(monkeypatch):
 
 @pytest.fixture
 def fresh_probe():
-    sandbox._probe.cache_clear()
+    def forget():
+        sandbox._probe.cache_clear()
+        sandbox._probe_unsafe.cache_clear()
+
+    forget()
     yield
-    sandbox._probe.cache_clear()
+    forget()
 
 
 def command_lines():
@@ -383,6 +387,50 @@ def test_even_without_a_sandbox_no_environment_is_handed_on_and_no_child_stays(n
     while (left := [line for line in command_lines() if f"{MARKER}-child" in line]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert left == []
+
+
+def refusing(*names: str) -> str:
+    """guest.py on a system that refuses these limits."""
+    return sandbox._guest_source().replace(
+        "\nmain()\n",
+        f"""
+real = resource.setrlimit
+def setrlimit(kind, limit):
+    if kind in [getattr(resource, name) for name in {names}]:
+        raise ValueError("current limit exceeds maximum limit")
+    real(kind, limit)
+resource.setrlimit = setrlimit
+main()
+""",
+    )
+
+
+def test_without_a_sandbox_programs_are_judged_where_the_system_refuses_a_limit_of_memory(no_bubblewrap, monkeypatch):
+    source = refusing("RLIMIT_AS")
+    monkeypatch.setattr(sandbox, "_guest_source", lambda: source)  # macOS
+    assert run_tests("def f(x): return 4", "f", "", CHECK, unsafe=True) == sandbox.Outcome(True, "")
+    assert "AssertionError" in run_tests("def f(x): return 5", "f", "", CHECK, unsafe=True).error
+
+
+@needs_sandbox
+def test_in_the_sandbox_no_limit_may_be_refused(monkeypatch, fresh_probe):
+    source = refusing("RLIMIT_AS")
+    monkeypatch.setattr(sandbox, "_guest_source", lambda: source)
+    with pytest.raises(InputError, match="does not isolate here"):
+        sandbox_mode()
+
+
+def test_without_a_sandbox_a_system_that_judges_every_program_wrong_is_refused(no_bubblewrap, monkeypatch):
+    source = refusing("RLIMIT_CPU")
+    monkeypatch.setattr(sandbox, "_guest_source", lambda: source)
+    with pytest.raises(InputError, match=r"judged wrongly here .*status 1.*bwrap is missing.*where bubblewrap works"):
+        sandbox_mode(unsafe=True)
+
+
+def test_without_a_sandbox_a_system_that_passes_every_program_is_refused(no_bubblewrap, monkeypatch):
+    monkeypatch.setattr(sandbox, "_run", lambda *_, **__: sandbox.Outcome(True, ""))
+    with pytest.raises(InputError, match=r"judged wrongly here .*\(a failing program passed\)"):
+        sandbox_mode(unsafe=True)
 
 
 @needs_sandbox

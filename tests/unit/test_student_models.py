@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -113,12 +114,39 @@ def test_a_damaged_model_folder_is_bad_input(tmp_path):
         models.load_base(str(tmp_path), models.choose_dtype("float32"))
 
 
+def test_damaged_weights_are_bad_input(own_cache, tmp_path):
+    import torch
+
+    folder = tmp_path / "damaged"
+    shutil.copytree(models.resolve("builtin:tiny"), folder)
+    weights = folder / "model.safetensors"
+    for damaged in (weights.read_bytes()[:-100], b"<!DOCTYPE html>", b""):
+        weights.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"no weights can be loaded from .*damaged"):
+            models.load_base(str(folder), torch.float32)
+
+
 def test_a_tokenizer_without_chat_template_is_refused(own_cache, tmp_path):
     tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
     tokenizer.chat_template = None
     tokenizer.save_pretrained(tmp_path / "plain")
     with pytest.raises(InputError, match="no chat template"):
         models.load_tokenizer(str(tmp_path / "plain"))
+
+
+def test_of_several_chat_templates_the_default_one_is_taken(own_cache, tmp_path):
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = {"default": models.TINY_TEMPLATE, "tool_use": "{{ tools }}"}
+    tokenizer.save_pretrained(tmp_path / "several")
+    assert models.load_tokenizer(str(tmp_path / "several")).chat_template == models.TINY_TEMPLATE
+
+
+def test_several_chat_templates_without_a_default_one_are_refused(own_cache, tmp_path):
+    tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
+    tokenizer.chat_template = {"rag": models.TINY_TEMPLATE, "code": models.TINY_TEMPLATE}
+    tokenizer.save_pretrained(tmp_path / "several")
+    with pytest.raises(InputError, match=r"none is named default \(code, rag\)"):
+        models.load_tokenizer(str(tmp_path / "several"))
 
 
 def test_ends_are_the_tokenizers_and_the_generation_configs(own_cache, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("trl")
 
+from transformers import AutoTokenizer
+
 from pada_graph.errors import InputError
 from pada_graph.services import TrainJob
 from pada_graph.student import models, render, training
@@ -102,6 +104,31 @@ def test_a_dated_template_is_pinned_to_one_date(tokenizer):
         "Today: {{ date_string }}\n" + tokenizer.chat_template
     )
     assert render.prompt_text(tokenizer, "hello").startswith("Today: 26 Jul 2024\n")
+
+
+CLOCK_READERS = {
+    "{%- set today = strftime_now('%d %B %Y') -%}Today Date: {{ today }}\n": "Today Date: 26 Jul 2024\n",
+    "{%- if strftime_now is defined %}{{- 'On ' + strftime_now('%Y-%m-%d') }}{%- endif %}": "On 26 Jul 2024",
+    "{%- macro head() %}{{- strftime_now('%d %b %Y') }}{%- endmacro %}{{- head() }}": "26 Jul 2024",
+}
+
+
+@pytest.mark.parametrize(("head", "rendered"), CLOCK_READERS.items())
+def test_a_template_that_looks_at_the_clock_is_held_to_one_date(tokenizer, tmp_path, head, rendered):
+    tiny = render.prompt_text(tokenizer, "hello")
+    tokenizer.chat_template = head + tokenizer.chat_template
+    tokenizer.save_pretrained(tmp_path / "model")
+    dated = models.load_tokenizer(str(tmp_path / "model"))
+    assert render.prompt_text(dated, "hello") == rendered + tiny
+    assert render.render_hash(dated) != render.render_hash(tokenizer)
+    dated.save_pretrained(tmp_path / "adapter")
+    plain = {"tokenize": False, "add_generation_prompt": True}
+    saved = AutoTokenizer.from_pretrained(tmp_path / "adapter")
+    assert saved.apply_chat_template([{"role": "user", "content": "hello"}], **plain) == rendered + tiny
+
+
+def test_a_template_that_looks_at_no_clock_is_left_as_it_is(tokenizer):
+    assert tokenizer.chat_template == models.TINY_TEMPLATE
 
 
 def test_special_tokens_are_written_once(tokenizer):

@@ -59,7 +59,7 @@ def export_run(
     Raises:
         InputError: the run is not finished, has no such iteration, `out` is there already or cannot be made, or the
             name will not do.
-        StoppedError: the adapter is damaged, or the merged model computes something else.
+        StoppedError: the adapter is damaged, the merged model computes something else, or memory ran out.
     """
     if dtype not in (None, "bfloat16", "float32"):
         raise InputError(f"--dtype {dtype}: bfloat16 and float32 exist.")

@@ -3,6 +3,7 @@
 Weights are merged in float32 and rounded once, when they are stored: merging in bfloat16 drifts (peft#1388, #2502).
 """
 
+import gc
 import shutil
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ from pada_graph.export.source import Source
 from pada_graph.export.template import pin
 from pada_graph.student import models, render
 from pada_graph.student.inference import TransformersPredictor
+from pada_graph.student.worker import out_of_memory
 
 PROMPTS = 20  # of the parity check
 TOLERANCE = 1e-3  # of a logit: float32 sums in another order
@@ -51,8 +53,20 @@ def write_merged(source: Source, folder: Path, dtype: str) -> Parity:
         dtype: bfloat16 or float32.
 
     Raises:
-        StoppedError: the merged weights do not compute what base and adapter compute.
+        StoppedError: the merged weights do not compute what base and adapter compute, or memory ran out.
     """
+    try:
+        return _write_merged(source, folder, dtype)
+    except Exception as error:  # PyTorch has several for it
+        if not out_of_memory(error):
+            raise
+        raise StoppedError(
+            f"{source.adapter}: memory ran out while it was merged and compared, which is done in float32 "
+            f"({str(error).partition(chr(10))[0]}). Free some, or export with --no-merged and use the adapter."
+        ) from error
+
+
+def _write_merged(source: Source, folder: Path, dtype: str) -> Parity:
     import torch
     from peft import PeftModel
 
@@ -97,12 +111,21 @@ def _logits(model: Any, row: list[int]) -> Any:
 def _same_answers(source: Source, folder: Path, prompts: list[str]) -> int:
     student = Student.model_validate({**source.config.student.model_dump(), "dtype": "float32"})
     merged = student.model_copy(update={"model": str(folder)})
+    ours, theirs = _answers(source, student, source.adapter, prompts), _answers(source, merged, None, prompts)
+    return sum(ours[index] == theirs[index] for index in range(len(prompts)))
+
+
+def _answers(source: Source, student: Student, adapter: Path | None, prompts: list[str]) -> dict[int, str]:
+    """Of one form by index; its weights are gone afterwards, for a device may have no room for those of both."""
+    import torch
+
     limit = student.inference.max_new_tokens or source.task.max_new_tokens
-    answers = []
-    for asked, adapter in ((student, source.adapter), (merged, None)):
-        found = TransformersPredictor(asked).predict(adapter, prompts, max_new_tokens=limit, stop=source.task.stop)
-        answers.append({completion.index: completion.text for completion in found})
-    return sum(answers[0][index] == answers[1][index] for index in range(len(prompts)))
+    found = TransformersPredictor(student).predict(adapter, prompts, max_new_tokens=limit, stop=source.task.stop)
+    answers = {completion.index: completion.text for completion in found}
+    gc.collect()
+    if (device := models.device()) != "cpu":
+        getattr(torch, device).empty_cache()
+    return answers
 
 
 def _write_tokenizer(source: Source, folder: Path) -> None:

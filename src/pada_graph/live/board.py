@@ -18,7 +18,10 @@ Event = dict[str, Any]
 
 
 class Board:
-    """The state of a run; rich renders it afresh twice a second."""
+    """The state of a run; rich renders it afresh twice a second.
+
+    It does so in a thread of its own while events come in, so what grows is copied before it is gone through.
+    """
 
     def __init__(self, config: RunConfig, title: str, past: list[Event] | None = None):
         """Begin with the events of a run's earlier sessions, if it has any."""
@@ -105,10 +108,11 @@ class Board:
 
     def batch_words(self) -> str:
         """How many of the round's batches are closed, and how."""
-        accepted = sum(1 for batch in self.batches.values() if batch["accepted"])
+        batches = list(self.batches.values())
+        accepted = sum(1 for batch in batches if batch["accepted"])
         return (
-            f"batches of round {self.round}: {len(self.batches)} of {self.planned} done, {accepted} accepted, "
-            f"{len(self.batches) - accepted} rejected, {len(self.regenerated)} sent back"
+            f"batches of round {self.round}: {len(batches)} of {self.planned} done, {accepted} accepted, "
+            f"{len(batches) - accepted} rejected, {len(self.regenerated)} sent back"
         )
 
     def lines(self, time_words: str) -> list[RenderableType]:
@@ -121,10 +125,10 @@ class Board:
         if self.planned:
             lines.append(Text(self.batch_words()))
         if self.scores:
-            lines.append(score_table(self.scores))
+            lines.append(score_table(dict(self.scores)))
         if self.found:
             lines.append(Text(f"patterns of round {self.round}: " + " · ".join(self.found)))
-        lines += [Text(books) for _, books in sorted(self.closed.items())]
+        lines += [Text(books) for _, books in sorted(dict(self.closed).items())]
         return lines
 
     def __rich__(self) -> RenderableType:

@@ -48,7 +48,8 @@ class Trainings:
 class Forecast:
     """Expected time: measured seconds per trained row, per answer and per round, times what is left of each.
 
-    It keeps the run's own clock, which begins with the first session and stands still between sessions.
+    It keeps the run's own clock, which begins with the first session and stands still between sessions. As with the
+    board, another thread may read it while events come in.
     """
 
     def __init__(self, config: RunConfig):
@@ -136,7 +137,7 @@ class Forecast:
 
     def _closing(self) -> bool:
         """Whether the test split is open: no round follows, whatever was planned."""
-        return any(split == "test" for _, split in self._answered)
+        return any(split == "test" for _, split in list(self._answered))
 
     def _rounds_left(self) -> int:
         return 0 if self._closing() else self._rounds - max(self._collected, self._trainings.iteration)
@@ -144,7 +145,7 @@ class Forecast:
     def _answers_left(self) -> int:
         rounds, learns_from = self._rounds, methods.get_method(self._config.method).learns_from(self._config)
         known = self._closing() or len(self._accuracy) > rounds
-        best = max(self._accuracy, key=lambda iteration: self._accuracy[iteration]) if known else rounds
+        best = max(list(self._accuracy), key=lambda iteration: self._accuracy[iteration]) if known else rounds
         wanted: set[Answers] = {(None, "test"), (0, "test"), (best, "test")}
         if not self._closing():
             wanted |= {(iteration, "validation") for iteration in (None, *range(rounds + 1))}

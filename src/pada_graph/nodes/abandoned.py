@@ -4,19 +4,26 @@ A branch that starts at an earlier checkpoint (LangGraph's time travel) writes i
 than the one before it. What is not its own is moved to abandoned/, so that report and patterns are of one branch.
 """
 
+import shutil
 from pathlib import Path
 
+from pada_graph.nodes.fine_tune import train_job
 from pada_graph.nodes.run import Run
 from pada_graph.state import PadaState
+from pada_graph.student import training
 
 
 def set_aside(state: PadaState, run: Run) -> None:
-    """Move rounds after the last one, and the student of a last round that never had one."""
+    """Move rounds after the last one, and the student of a last round that never had one.
+
+    The checkpoints of a training that diverged are deleted: until here a killed run might have gone on from them.
+    """
     last = state["iteration"]
     for later in (t for t in run.dir.iterations() if t > last):
         _move(run, run.dir.path(run.dir.iteration(later)))
     if any(e["iteration"] == last for e in state["evaluations"]):
         return
+    shutil.rmtree(training.work_dir(train_job(run.config, run.dir, last)), ignore_errors=True)
     folder = run.dir.path(run.dir.iteration(last))
     grew = any(books["iteration"] == last and books["accepted"] for books in state.get("accounting", []))
     of_no_student = ("predictions_*", *(() if grew else ("train.jsonl", "training_log.jsonl", "adapter")))

@@ -1,6 +1,7 @@
 """Sample-level evaluation (A.1; Algorithm 1, lines 6 and 7): E = {(x, y, y-hat) | Fail(y-hat, y, x)}."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,16 +110,17 @@ def _judge(run: Run, row: Row, completion: Completion) -> Prediction:
 
 
 def _read_partial(path: Path) -> list[Prediction]:
-    """The whole lines of an unfinished predictions file; what follows a torn or damaged one is cut off."""
+    """The whole lines of an unfinished predictions file; a torn or damaged one is cut off with what follows it."""
     if not path.exists():
         return []
     predictions: list[Prediction] = []
-    whole = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+    content, whole = path.read_bytes(), 0
+    for line in content.split(b"\n")[:-1]:
         try:
-            predictions.append(json.loads(line))
+            predictions.append(json.loads(line.decode()))
         except ValueError:
             break
-        whole.append(f"{line}\n")
-    path.write_text("".join(whole), encoding="utf-8")
+        whole += len(line) + 1
+    if whole < len(content):
+        os.truncate(path, whole)
     return predictions

@@ -99,13 +99,19 @@ def sandbox_mode(unsafe: bool = False) -> str:
     """How generated code is run here, for the records of a run: `BUBBLEWRAP`, or `NO_SANDBOX` where none works.
 
     Raises:
-        InputError: none works, and `unsafe` is false; says what to install or allow.
+        InputError: none works, and `unsafe` is false; says what to install or allow. Or programs are judged wrongly
+            without one.
     """
     fault = _probe()
     if fault and not unsafe:
         raise InputError(
             f"HumanEval runs generated code, which is done only in a sandbox, and {fault} "
             "--unsafe-code-execution runs it without one: it can then do anything you can."
+        )
+    if fault and (wrong := _probe_unsafe()):
+        raise InputError(
+            f"HumanEval's programs are judged wrongly here without a sandbox ({wrong}), and {fault} Run it where "
+            "bubblewrap works."
         )
     return NO_SANDBOX if fault else BUBBLEWRAP
 
@@ -130,11 +136,23 @@ def _probe() -> str:
     return ""
 
 
+@functools.cache
+def _probe_unsafe() -> str:
+    """Check once that without a sandbox a good function passes and a bad one fails; return what is amiss."""
+    tests = "def check(f): assert f() == 1"
+    try:
+        good, bad = (_run(f"def f(): return {value}", "f", "", tests, isolated=False) for value in (1, 2))
+    except StoppedError as error:
+        return str(error)
+    return "a failing program passed" if bad.passed else good.error
+
+
 def _run(solution: str, entry_point: str, head: str, tests: str, isolated: bool) -> Outcome:
     with ExitStack() as stack:
         answers, calls = (stack.enter_context(end) for end in socket.socketpair())
         ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
-        job = {"limits": _LIMITS, "entry_point": entry_point}
+        spared = [] if isolated else ["RLIMIT_AS"]  # macOS refuses it
+        job = {"limits": _LIMITS, "spared": spared, "entry_point": entry_point}
         solving = {**job, "solution": solution, "channel": answers.fileno()}
         testing = {**job, "head": head, "tests": tests, "channel": calls.fileno(), "verdict": theirs.fileno()}
         candidate = stack.enter_context(_guest(solving, (answers,), isolated))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.paths import named_folder
+from pada_graph.student import render
 
 if TYPE_CHECKING:
     import torch
@@ -67,10 +68,11 @@ def resolve(name: str) -> str:
 
 
 def load_tokenizer(path: str) -> Any:
-    """Load the tokenizer of a resolved model, padding on the left.
+    """Load the tokenizer of a resolved model, padding on the left, with one chat template, held to one date.
 
     Raises:
-        InputError: it cannot be loaded, or has no chat template or no end-of-sequence token.
+        InputError: it cannot be loaded, or has no chat template, several without a default one, or no end-of-sequence
+            token.
     """
     from transformers import AutoTokenizer
 
@@ -80,11 +82,19 @@ def load_tokenizer(path: str) -> Any:
         raise InputError(f"student.model: no tokenizer can be loaded from {path}: {error}") from error
     if not tokenizer.chat_template:
         raise InputError(f"student.model: {path} has no chat template. Use an instruction-tuned model.")
+    try:
+        template = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise InputError(
+            f"student.model: {path} has several chat templates and none is named default "
+            f"({', '.join(sorted(tokenizer.chat_template))}). Save its tokenizer with the one to use as chat_template."
+        ) from error
     if tokenizer.eos_token_id is None:
         raise InputError(f"student.model: the tokenizer of {path} names no end-of-sequence token.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+    tokenizer.chat_template = render.dated(template)
     return tokenizer
 
 
@@ -94,6 +104,7 @@ def load_base(path: str, dtype: "torch.dtype") -> Any:
     Raises:
         InputError: they are missing or damaged, or no safetensors: a pickle can run code.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
@@ -101,7 +112,7 @@ def load_base(path: str, dtype: "torch.dtype") -> Any:
             return AutoModelForCausalLM.from_pretrained(
                 path, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"student.model: no weights can be loaded from {path}: {error}") from error
 
 

@@ -58,7 +58,7 @@ def attempt(job: TrainJob) -> dict[str, str] | None:
         return {"error": str(error), "kind": type(error).__name__}
     except Exception as error:  # of any library: the parent is told, and stops the run
         said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        if _out_of_memory(error):
+        if out_of_memory(error):
             return {"error": said, "kind": "OutOfMemoryError"}
         if refused := _refused_write(job.adapter.parent):
             return {"error": refused, "kind": "StoppedError"}
@@ -68,7 +68,7 @@ def attempt(job: TrainJob) -> dict[str, str] | None:
     return None
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether this is Python's, CUDA's or PyTorch's CPU allocator's word for it."""
     words = ("outofmemory", "out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
     text = f"{type(error).__name__}: {error}".lower()
