@@ -5,7 +5,6 @@ Weights are merged in float32 and rounded once, when they are stored: merging in
 
 import gc
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +67,13 @@ def write_merged(source: Source, folder: Path, dtype: str) -> Parity:
 
 def _write_merged(source: Source, folder: Path, dtype: str) -> Parity:
     import torch
-    from peft import PeftModel
 
     student = source.config.student
     path = models.resolve(student.model)
     tokenizer = models.load_tokenizer(path)
     prompts = source.prompts(PROMPTS)
     rows = [render.prompt_ids(tokenizer, prompt) for prompt in prompts]
-    with warnings.catch_warnings():  # PEFT still reads an attribute that transformers has renamed
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        model = PeftModel.from_pretrained(models.load_base(path, torch.float32), str(source.adapter)).eval()
+    model = models.with_adapter(models.load_base(path, torch.float32), source.adapter)
     before = [_logits(model, row) for row in rows]
     merged = model.merge_and_unload()
     largest = max(float((one - _logits(merged, row)).abs().max()) for one, row in zip(before, rows, strict=True))
