@@ -167,12 +167,15 @@ def test_seeds_of_two_methods_are_compared_seed_by_seed(tmp_path):
     assert "none of training" not in text
 
 
-def test_two_seeds_have_a_mean_and_no_interval(tmp_path):
+def test_two_seeds_have_a_mean_and_neither_interval_nor_verdict(tmp_path):
     runs = [write_run(tmp_path / f"p{seed}", three(end=40 + 6 * seed), seed=seed) for seed in (0, 1)]
     found = compare_runs(runs)
     (group,) = found["seeds"]
     assert group["accuracy"]["mean"] == pytest.approx(43 / 60) and group["accuracy"]["t_interval"] is None
-    assert "Runs with fewer than 3 training seeds: 1, 2." in shown(found) and "t interval" not in shown(found)
+    assert group["gain"]["verdict"] is None
+    text = shown(found)
+    assert "gain over iteration 0: mean +38.3: not tested: fewer than 3 seeds" in text
+    assert "Runs with fewer than 3 training seeds: 1, 2." in text and "t interval" not in text
 
 
 def test_only_runs_that_differ_in_nothing_but_the_seed_are_one_group(tmp_path):

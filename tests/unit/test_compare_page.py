@@ -93,16 +93,25 @@ def test_it_says_where_runs_fine_tuned_different_students(page: Page, tmp_path: 
     assert "different students" not in page.text
 
 
-def test_three_seeds_are_shown_with_their_intervals(tmp_path: Path) -> None:
-    roots = [write_run(tmp_path / str(seed), rounds=1) for seed in range(3)]
-    for seed, root in enumerate(roots):
-        run = RunDir(root)
+def page_of_seeds(root: Path, seeds: int) -> str:
+    """The text of a page of runs that differ in nothing but their seed."""
+    roots = [write_run(root / str(seed), rounds=1) for seed in range(seeds)]
+    for seed, place in enumerate(roots):
+        run = RunDir(place)
         run.write_json("resolved_config.json", {**run.read_json("resolved_config.json"), "seed": seed})
-    out = tmp_path / "out.html"
-    write_page(roots, compare_runs(roots), out)
-    text = " ".join(Page(out).text.split())
+    write_page(roots, compare_runs(roots), root / "out.html")
+    return " ".join(Page(root / "out.html").text.split())
+
+
+def test_three_seeds_are_shown_with_their_intervals(tmp_path: Path) -> None:
+    text = page_of_seeds(tmp_path, 3)
     assert "3 seeds of pada (runs 1, 2, 3)" in text and "t interval over seeds" in text
-    assert "training seeds: 1" not in text
+    assert "training seeds: 1" not in text and "not tested" not in text
+
+
+def test_two_seeds_are_shown_without_a_verdict(tmp_path: Path) -> None:
+    table = page_of_seeds(tmp_path, 2).split("2 seeds of pada (runs 1, 2)")[1].split("With 60 test items")[0]
+    assert "not tested: fewer than 3 seeds" in table and "no detectable difference" not in table
 
 
 def test_hostile_texts_of_items_are_text(page: Page) -> None:

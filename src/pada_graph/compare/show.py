@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pada_graph.compare.tables import (
+    NOT_TESTED,
     VERDICT_RULE,
     Comparison,
     Difference,
@@ -125,9 +126,10 @@ def _seed_group(console: Console, group: SeedGroup) -> None:
     console.print(table)
     _say(console, f"accuracy of the chosen iteration: mean {_over(group['accuracy'], sign='')}")
     if gain:
-        _say(console, f"gain over iteration 0: mean {_over(gain)}: {gain['verdict']}")
+        _say(console, f"gain over iteration 0: mean {_over(gain)}: {gain['verdict'] or NOT_TESTED}")
     if difference:
-        _say(console, f"difference from runs {others}, seed by seed: mean {_over(difference)}: {difference['verdict']}")
+        said = difference["verdict"] or NOT_TESTED
+        _say(console, f"difference from runs {others}, seed by seed: mean {_over(difference)}: {said}")
 
 
 def _over(found: OverSeeds, sign: str = "+") -> str:

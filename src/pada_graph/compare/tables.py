@@ -15,13 +15,14 @@ from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction, Score
 from pada_graph.stats import Described, OverSeeds, Paired, describe, detectable_gain, holm, over_seeds, paired, score
 from pada_graph.stats.pairs import Verdict, group_names, verdict
-from pada_graph.stats.seeds import seeds_verdict
+from pada_graph.stats.seeds import FEWEST, seeds_verdict
 from pada_graph.tasks import task_of_run
 
 Against = Literal["baseline", "iteration 0"]
 VERDICT_RULE = (
     "A verdict needs both: no 0 in the interval, and p, adjusted by Holm for all comparisons of its kind, below 0.05."
 )
+NOT_TESTED = f"not tested: fewer than {FEWEST} seeds"  # in place of a verdict over seeds
 
 
 class RunInfo(TypedDict):
@@ -58,7 +59,7 @@ class Difference(Paired):
 class OverSeedsDifference(OverSeeds):
     """A difference over seeds and what may be said of it."""
 
-    verdict: Verdict
+    verdict: Verdict | None  # None: not tested, with fewer than three seeds
 
 
 class SeedGroup(TypedDict):
