@@ -6,7 +6,7 @@ from typing import Any
 
 from pada_graph.compare.figures import accuracies
 from pada_graph.compare.runs import FinishedRun, load_runs
-from pada_graph.compare.tables import NOT_TESTED, VERDICT_RULE, Comparison, tasks_of_several_students
+from pada_graph.compare.tables import BASELINE_RULE, NOT_TESTED, VERDICT_RULE, Comparison, tasks_of_several_students
 from pada_graph.html import encodable, page_templates, svg
 from pada_graph.report.flips import step
 from pada_graph.report.settings import public_config
@@ -34,6 +34,7 @@ def write_page(roots: Sequence[Path], comparison: Comparison, out: Path) -> None
     page = environment.get_template("page.html.j2").render(
         runs=comparison["runs"],
         tasks=[_task(comparison, runs, info["task"], info["n"]) for info in comparison["tasks"]],
+        baseline_rule=BASELINE_RULE,
         verdict_rule=VERDICT_RULE,
         not_tested=NOT_TESTED,
         few=_few_seeds(comparison),
