@@ -176,6 +176,16 @@ def test_items_of_one_article_are_taken_together(tmp_path):
     assert "bootstrap of 10 whole groups" in text and "1.000" in text and "0.031" not in text
 
 
+def test_intervals_that_take_dependent_answers_as_independent_are_said_to(tmp_path):
+    said = ("those to items of one group (SQuAD: on one article) are not", "larger gains may go undetected too")
+    grouped = three(group=lambda k: f"article {k // 6}")
+    text = shown(compare_runs([write_run(tmp_path / "squad", grouped, task="squad")]))
+    assert all(text.count(words) == 1 for words in said)
+    alone = three(group=lambda k: f"article {k}")
+    text = shown(compare_runs([write_run(tmp_path / "alone", alone, task="squad"), write_run(tmp_path / "a", three())]))
+    assert not any(words in text for words in said)
+
+
 # ------------------------------------------------------------------------------------------------------------ seeds
 
 

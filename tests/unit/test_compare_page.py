@@ -83,6 +83,16 @@ def test_the_command_writes_the_page_beside_what_it_prints(runs: list[Path], tmp
     assert "<title>2 runs compared – pada-graph</title>" in out.read_text(encoding="utf-8")
 
 
+def test_intervals_that_take_dependent_answers_as_independent_are_said_to(page: Page, tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path / "one"))
+    for model in ("untuned", "iteration_0", "iteration_2"):
+        answers = run.read_jsonl(f"{model}/predictions_test.jsonl")
+        run.write_jsonl(f"{model}/predictions_test.jsonl", [{**answer, "group": "article"} for answer in answers])
+    said = ("so it is too narrow here.", "larger gains may go undetected too")
+    text = text_of_page([run.root], tmp_path / "out.html")
+    assert all(words in text for words in said) and not any(words in page.text for words in said)
+
+
 def test_it_says_where_runs_fine_tuned_different_students(page: Page, tmp_path: Path) -> None:
     roots = [write_run(tmp_path / name, rounds=1) for name in ("one", "two")]
     run = RunDir(roots[1])

@@ -101,6 +101,12 @@ def test_measures_are_means_over_all_outputs():
     assert describe(rows, None)["measures"] == {"f1": 0.375}
 
 
+@pytest.mark.parametrize(("groups", "grouped"), [([None, None], False), (["a", "b"], False), (["a", "a"], True)])
+def test_items_that_share_a_group_are_told(groups, grouped):
+    rows = [{**row, "group": group} for row, group in zip(predictions([True, False]), groups, strict=True)]
+    assert describe(rows, None)["grouped"] is grouped
+
+
 def test_paired_counts_and_mcnemar_test_agree_with_scipy() -> None:
     found = paired(*flipped(30, 8, 100))
     assert (found["n"], found["fixed"], found["broken"]) == (100, 30, 8)

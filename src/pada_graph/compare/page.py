@@ -12,6 +12,7 @@ from pada_graph.report.flips import step
 from pada_graph.report.settings import public_config
 from pada_graph.rundir import RunDir
 from pada_graph.stats import detectable_words
+from pada_graph.stats.accuracy import DEPENDENT
 from pada_graph.stats.seeds import FEWEST
 from pada_graph.teacher.prices import dollars, total
 
@@ -54,7 +55,8 @@ def _task(comparison: Comparison, runs: Sequence[FinishedRun], name: str, n: int
     return {
         "task": name,
         "n": n,
-        "detectable": detectable_words(n),
+        "detectable": detectable_words(n, models[0]["grouped"]),
+        "dependent": DEPENDENT if models[0]["grouped"] else "",
         "models": models,
         "figure": svg.markup(accuracies(models, {info["run"]: info["method"] for info in comparison["runs"]})),
         "measures": list(dict.fromkeys(measure for row in models for measure in row["measures"])),

@@ -22,6 +22,7 @@ from pada_graph.compare.tables import (
 )
 from pada_graph.live import score_text
 from pada_graph.stats import OverSeeds, detectable_words
+from pada_graph.stats.accuracy import DEPENDENT
 from pada_graph.stats.seeds import FEWEST
 
 
@@ -39,7 +40,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         name = task["task"]
         console.print()
         _say(console, f"Task {name}: {task['n']} test items", bold=True)
-        print_models(console, [row for row in comparison["models"] if row["task"] == name])
+        rows = [row for row in comparison["models"] if row["task"] == name]
+        print_models(console, rows)
         _differences(console, [item for item in comparison["differences"] if item["task"] == name])
         for info in comparison["runs"]:
             if info["task"] == name and info["best_iteration"] == 0:
@@ -48,7 +50,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
             if group["task"] == name:
                 _seed_group(console, group)
         console.print()
-        _say(console, detectable_words(task["n"]))
+        _say(console, detectable_words(task["n"], rows[0]["grouped"]))
     console.print()
     if any(item["holm"] != _p_value(item) for item in comparison["differences"]):
         _say(console, "Holm: the p-value adjusted for all comparisons of its kind, over all tasks and runs.")
@@ -64,7 +66,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 def print_models(console: Console, rows: Sequence[ModelRow]) -> None:
     """Print one row a model: accuracy, chance level where there is one, what went wrong, further measures.
 
-    Below it, how often each letter was the answer: a model that always says "B" is at chance with nothing unparsed.
+    Below it, where items come in groups, that the interval is too narrow; and how often each letter was the answer: a
+    model that always says "B" is at chance with nothing unparsed.
     """
     by_chance = any(row["chance"] is not None for row in rows)
     measures = list(dict.fromkeys(name for row in rows for name in row["measures"]))
@@ -79,6 +82,8 @@ def print_models(console: Console, rows: Sequence[ModelRow]) -> None:
     console.print(table)
     corrected = " Corrected for chance: 0 is guessing, 100 all right." * by_chance
     _say(console, f"Accuracy on test with 95 % Wilson interval; * chosen on validation.{corrected}")
+    if any(row["grouped"] for row in rows):
+        _say(console, DEPENDENT)
     for row in rows:
         if row["answers"]:
             letters = ", ".join(f"{letter} {count}" for letter, count in row["answers"].items())
