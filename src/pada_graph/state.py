@@ -230,7 +230,7 @@ class Sample(TypedDict):
     prompt_sha256: str
     attempts: int  # up to the one that wrote it
     scores: list[float]  # batch score of each of them
-    review: Review | None  # None where quality control is switched off
+    review: Review | None  # None where no judge rated it: switched off, or none in the method
 
 
 class BatchOutcome(Fates):

@@ -191,7 +191,7 @@ def test_what_the_test_can_show_is_said_before_a_run(tmp_path):
 def test_compare_prints_tables_and_the_same_as_json(tmp_path):
     from tests.unit.test_compare import three, write_run
 
-    runs = [str(write_run(tmp_path / name, three(end=end))) for name, end in (("a", 40), ("b", 44))]
+    runs = [str(write_run(tmp_path / f"{n}", three(end=end), iterations=n)) for n, end in ((3, 40), (1, 44))]
     result = pada("compare", *runs)
     assert result.returncode == 0, result.stderr
     assert "2 iteration 1 *" in result.stdout and "no detectable difference" in result.stdout

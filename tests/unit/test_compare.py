@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from pada_graph.compare import compare_runs, load_run, print_comparison
+from pada_graph.compare.tables import BASELINE_RULE
 from pada_graph.config import parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
@@ -99,9 +100,41 @@ def test_the_first_run_of_a_task_is_its_baseline(tmp_path):
     assert differences == [(2, "iteration 0", 2, 19, 0), (2, "baseline", 1, 21, 0)]
     text = shown(found)
     assert "Run 1 chose iteration 0 itself." in text
-    assert "Chosen iteration against that of run 1" in text
+    assert "Chosen iteration against the baseline's (run - baseline), in points" in text
+    assert "2 - 1   21/0 +35.0 [" in text
     assert "Chosen iteration against the same run's iteration 0" in text
     assert "Runs with fewer than 3 training seeds: 1, 2." in text and "none of training" in text
+
+
+def against_the_baseline(found) -> list[tuple[int, int]]:
+    return [(d["run"], d["baseline"]) for d in found["differences"] if d["against"] == "baseline"]
+
+
+def test_each_run_is_set_against_the_baselines_run_of_its_seed(tmp_path):
+    runs = [write_run(tmp_path / f"v{seed}", three(), method="vanilla_repeated", seed=seed) for seed in range(3)]
+    runs += [write_run(tmp_path / f"p{seed}", three(end=60), seed=seed) for seed in range(3)]
+    found = compare_runs(runs)
+    assert against_the_baseline(found) == [(4, 1), (5, 2), (6, 3)]
+    differences = [d for d in found["differences"] if d["against"] == "baseline"]
+    assert differences[0]["holm"] == pytest.approx(3 * differences[0]["p_value"])
+    text = shown(found)
+    assert text.count("Chosen iteration against the baseline's") == 1
+    assert all(f"\n{pair}   20/0" in text for pair in ("4 - 1", "5 - 2", "6 - 3"))
+    assert BASELINE_RULE in text.replace("\n", " ")
+
+
+def test_a_seed_that_the_baseline_lacks_is_set_against_the_first_run(tmp_path):
+    runs = [write_run(tmp_path / f"v{seed}", three(), method="vanilla_repeated", seed=seed) for seed in (3, 0)]
+    runs += [write_run(tmp_path / f"p{seed}", three(), seed=seed) for seed in (0, 7)]
+    assert against_the_baseline(compare_runs(runs)) == [(3, 2), (4, 1)]
+
+
+def test_a_repetition_of_the_baseline_is_no_comparison(tmp_path):
+    runs = [write_run(tmp_path / name, three(end=end)) for name, end in (("a", 40), ("again", 50))]
+    found = compare_runs(runs)
+    assert against_the_baseline(found) == [] and found["seeds"] == []
+    assert "are not set against each other" in shown(found).replace("\n", " ")
+    assert BASELINE_RULE not in shown(compare_runs(runs[:1])).replace("\n", " ")
 
 
 def test_a_line_says_where_runs_fine_tuned_different_students(tmp_path):
@@ -143,6 +176,16 @@ def test_items_of_one_article_are_taken_together(tmp_path):
     assert "bootstrap of 10 whole groups" in text and "1.000" in text and "0.031" not in text
 
 
+def test_intervals_that_take_dependent_answers_as_independent_are_said_to(tmp_path):
+    said = ("those to items of one group (SQuAD: on one article) are not", "larger gains may go undetected too")
+    grouped = three(group=lambda k: f"article {k // 6}")
+    text = shown(compare_runs([write_run(tmp_path / "squad", grouped, task="squad")]))
+    assert all(text.count(words) == 1 for words in said)
+    alone = three(group=lambda k: f"article {k}")
+    text = shown(compare_runs([write_run(tmp_path / "alone", alone, task="squad"), write_run(tmp_path / "a", three())]))
+    assert not any(words in text for words in said)
+
+
 # ------------------------------------------------------------------------------------------------------------ seeds
 
 
@@ -158,21 +201,45 @@ def test_seeds_of_two_methods_are_compared_seed_by_seed(tmp_path):
     assert vanilla["gain"] is None and vanilla["difference"] is None
     assert pada["accuracy"]["per_seed"] == pytest.approx([29 / 60, 31 / 60, 34 / 60])
     assert pada["gain"]["per_seed"] == pytest.approx([9 / 60, 11 / 60, 14 / 60])
-    assert pada["baseline_runs"] == [1, 3, 5]
+    assert (pada["paired_runs"], pada["baseline_runs"]) == ([2, 4, 6], [1, 3, 5])
     assert pada["difference"]["per_seed"] == pytest.approx([9 / 60, 10 / 60, 12 / 60])
     assert pada["difference"]["verdict"] == "better"
     text = shown(found)
     assert "3 seeds of pada (runs 2, 4, 6)" in text
-    assert "difference from runs 1, 3, 5, seed by seed: mean +17.2, t interval over seeds [+10.9, +23.5]" in text
+    assert "difference of runs 2, 4, 6 from runs 1, 3, 5, seed by seed: mean +17.2, t interval" in text
+    assert "+17.2, t interval over seeds [+10.9, +23.5]" in text
     assert "none of training" not in text
 
 
-def test_two_seeds_have_a_mean_and_no_interval(tmp_path):
+def test_seeds_that_the_baseline_lacks_are_left_out_of_the_difference_and_named(tmp_path):
+    runs = [write_run(tmp_path / f"v{seed}", three(), method="vanilla_repeated", seed=seed) for seed in (0, 2)]
+    runs += [write_run(tmp_path / f"p{seed}", three(end=40 + 6 * seed), seed=seed) for seed in range(3)]
+    found = compare_runs(runs)
+    pada = found["seeds"][1]
+    assert (pada["runs"], pada["paired_runs"], pada["baseline_runs"]) == ([3, 4, 5], [3, 5], [1, 2])
+    assert pada["difference"]["per_seed"] == pytest.approx([0, 12 / 60])
+    text = shown(found)
+    assert "difference of runs 3, 5 from runs 1, 2, seed by seed: mean +10.0: not tested: fewer than 3 seeds" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["1", "4", "76.7%", "+43.3"] in lines and ["2", "5", "86.7%", "+53.3", "+20.0"] in lines
+
+
+def test_one_seed_in_common_is_no_difference_over_seeds(tmp_path):
+    runs = [write_run(tmp_path / "v0", three(), method="vanilla_repeated")]
+    runs += [write_run(tmp_path / f"p{seed}", three(), seed=seed) for seed in range(3)]
+    (pada,) = compare_runs(runs)["seeds"]
+    assert (pada["paired_runs"], pada["baseline_runs"], pada["difference"]) == ([], [], None)
+
+
+def test_two_seeds_have_a_mean_and_neither_interval_nor_verdict(tmp_path):
     runs = [write_run(tmp_path / f"p{seed}", three(end=40 + 6 * seed), seed=seed) for seed in (0, 1)]
     found = compare_runs(runs)
     (group,) = found["seeds"]
     assert group["accuracy"]["mean"] == pytest.approx(43 / 60) and group["accuracy"]["t_interval"] is None
-    assert "Runs with fewer than 3 training seeds: 1, 2." in shown(found) and "t interval" not in shown(found)
+    assert group["gain"]["verdict"] is None
+    text = shown(found)
+    assert "gain over iteration 0: mean +38.3: not tested: fewer than 3 seeds" in text
+    assert "Runs with fewer than 3 training seeds: 1, 2." in text and "t interval" not in text
 
 
 def test_only_runs_that_differ_in_nothing_but_the_seed_are_one_group(tmp_path):
@@ -252,9 +319,15 @@ def test_everything_fits_80_columns(tmp_path):
     letters = {None: rows(lambda k: k % 4, "ABCD"), 0: rows(lambda k: k % 2, "ABCD"), 1: rows(lambda k: k % 3, "ABCD")}
     runs = [write_run(tmp_path / f"r{k}", letters, task="hellaswag", seed=k) for k in range(3)]
     runs += [write_run(tmp_path / "squad", three(measures={"f1": 1.0}), task="squad")]
-    tables = [line.rstrip() for line in shown(compare_runs(runs)).splitlines() if "  " in line]
+    runs += [write_run(tmp_path / f"v{k}", three(), task="squad", method="vanilla", seed=k) for k in range(6)]
+    much = {None: rows(lambda k: k < 9), 0: rows(lambda k: k < 40), 1: rows(lambda k: k >= 24)}
+    runs += [write_run(tmp_path / f"much{k}", much, task="squad", iterations=1, seed=k) for k in range(2)]
+    text = shown(compare_runs(runs))
+    tables = [line.rstrip() for line in text.splitlines() if "  " in line]
     models = [line for line in tables if "/60" in line]
-    assert len(models) == 12 and all(line.count("[") == line.count("]") == 1 for line in models)  # no cell is broken
+    assert len(models) == 36 and all(line.count("[") == line.count("]") == 1 for line in models)  # no cell is broken
+    differences = [line for line in text.splitlines() if line.startswith(tuple(f"{k} - 4 " for k in range(5, 13)))]
+    assert len(differences) == 8 and all(line.count("[") == line.count("]") == 1 for line in differences)
     assert all(len(line) <= 80 for line in tables if str(tmp_path) not in line)
     assert "…" not in "".join(tables)
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from pada_graph.cli import app
 from pada_graph.compare import compare_runs, write_page
-from pada_graph.compare.tables import VERDICT_RULE
+from pada_graph.compare.tables import BASELINE_RULE, VERDICT_RULE
 from pada_graph.rundir import RunDir
 from tests.run_fixture import HOSTILE, write_run
 from tests.unit.test_report import Page
@@ -83,6 +83,16 @@ def test_the_command_writes_the_page_beside_what_it_prints(runs: list[Path], tmp
     assert "<title>2 runs compared – pada-graph</title>" in out.read_text(encoding="utf-8")
 
 
+def test_intervals_that_take_dependent_answers_as_independent_are_said_to(page: Page, tmp_path: Path) -> None:
+    run = RunDir(write_run(tmp_path / "one"))
+    for model in ("untuned", "iteration_0", "iteration_2"):
+        answers = run.read_jsonl(f"{model}/predictions_test.jsonl")
+        run.write_jsonl(f"{model}/predictions_test.jsonl", [{**answer, "group": "article"} for answer in answers])
+    said = ("so it is too narrow here.", "larger gains may go undetected too")
+    text = text_of_page([run.root], tmp_path / "out.html")
+    assert all(words in text for words in said) and not any(words in page.text for words in said)
+
+
 def test_it_says_where_runs_fine_tuned_different_students(page: Page, tmp_path: Path) -> None:
     roots = [write_run(tmp_path / name, rounds=1) for name in ("one", "two")]
     run = RunDir(roots[1])
@@ -93,16 +103,40 @@ def test_it_says_where_runs_fine_tuned_different_students(page: Page, tmp_path: 
     assert "different students" not in page.text
 
 
-def test_three_seeds_are_shown_with_their_intervals(tmp_path: Path) -> None:
-    roots = [write_run(tmp_path / str(seed), rounds=1) for seed in range(3)]
-    for seed, root in enumerate(roots):
-        run = RunDir(root)
+def write_seeds(root: Path, seeds: int, rounds: int = 1) -> list[Path]:
+    """Runs that differ in nothing but their seed."""
+    roots = [write_run(root / str(seed), rounds) for seed in range(seeds)]
+    for seed, place in enumerate(roots):
+        run = RunDir(place)
         run.write_json("resolved_config.json", {**run.read_json("resolved_config.json"), "seed": seed})
-    out = tmp_path / "out.html"
+    return roots
+
+
+def text_of_page(roots: list[Path], out: Path) -> str:
     write_page(roots, compare_runs(roots), out)
-    text = " ".join(Page(out).text.split())
+    return " ".join(Page(out).text.split())
+
+
+def test_three_seeds_are_shown_with_their_intervals(tmp_path: Path) -> None:
+    text = text_of_page(write_seeds(tmp_path, 3), tmp_path / "out.html")
     assert "3 seeds of pada (runs 1, 2, 3)" in text and "t interval over seeds" in text
-    assert "training seeds: 1" not in text
+    assert "training seeds: 1" not in text and "not tested" not in text
+
+
+def test_two_seeds_are_shown_without_a_verdict(tmp_path: Path) -> None:
+    text = text_of_page(write_seeds(tmp_path, 2), tmp_path / "out.html")
+    table = text.split("2 seeds of pada (runs 1, 2)")[1].split("With 60 test items")[0]
+    assert "not tested: fewer than 3 seeds" in table and "no detectable difference" not in table
+
+
+def test_each_run_is_set_against_the_baselines_run_of_its_seed(tmp_path: Path) -> None:
+    roots = [*write_seeds(tmp_path / "two", 2, rounds=2), *write_seeds(tmp_path / "one", 3)]
+    text = text_of_page(roots, tmp_path / "out.html")
+    assert BASELINE_RULE in text
+    assert all(pair in text for pair in ("3 against 1 ", "4 against 2 ", "5 against 1 "))
+    assert "Run 2, iteration 2 (chosen) → run 4, iteration 1 (chosen), test" in text
+    change = str(round(100 * compare_runs(roots)["seeds"][1]["difference"]["mean"], 1))
+    assert f"Difference of runs 3, 4 from runs 1, 2 {change} {change} – {change} not tested" in text
 
 
 def test_hostile_texts_of_items_are_text(page: Page) -> None:

@@ -176,6 +176,21 @@ def test_answers_that_a_model_graded_are_said_to_be(tmp_path: Path) -> None:
     assert said in Page(build_report(tmp_path)).text
 
 
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [("pada", "quality control is switched off"), ("auggpt", "the method auggpt has no judge")],
+)
+def test_samples_that_nobody_judged_say_why(tmp_path: Path, method: str, why: str) -> None:
+    run = RunDir(write_run(tmp_path, rounds=1))
+    config = run.read_json("resolved_config.json")
+    run.write_json(
+        "resolved_config.json", {**config, "method": method, "quality": {**config["quality"], "enabled": False}}
+    )
+    accepted = run.read_jsonl("iteration_1/synthetic_accepted.jsonl")
+    run.write_jsonl("iteration_1/synthetic_accepted.jsonl", [{**sample, "review": None} for sample in accepted])
+    assert set(re.findall(r"Not judged: ([^.]*)\.", Page(build_report(tmp_path)).text)) == {why}
+
+
 def test_a_round_without_coordinates_says_so(tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "iteration_1" / "map.json").unlink()

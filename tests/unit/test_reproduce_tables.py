@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pada_graph.config import RunConfig
 from pada_graph.reproduce import print_tables
-from pada_graph.reproduce.blocks import blocks
+from pada_graph.reproduce.blocks import blocks, caveats
 from pada_graph.reproduce.cells import Cell
 from pada_graph.reproduce.grid import Grid
 from pada_graph.reproduce.lines import one_line
@@ -88,6 +88,14 @@ def test_an_average_over_other_seeds_than_vanillas_is_compared_with_nothing(tmp_
     averages = {item["variant"]: item["ours"] for item in make_result(grid, tmp_path, {})["averages"]}
     assert averages["pada"] == {"accuracy": 25.0, "points": None, "averaged": None}
     assert averages["untuned"]["points"] == pytest.approx(100 * (1 - 10) / 40)
+
+
+def test_squads_intervals_are_said_to_take_dependent_answers_as_independent(tmp_path):
+    said = "SQuAD: answers on one article are not independent."
+    result = paper_like(tmp_path)
+    assert [text.startswith(said) for text in caveats(result)].count(True) == 1
+    without = {**result, "rows": [row for row in result["rows"] if row["task"] != "squad"]}
+    assert not any(said in text for text in caveats(without))
 
 
 def test_costs_are_means_over_seeds(tmp_path):

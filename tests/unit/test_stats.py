@@ -101,6 +101,12 @@ def test_measures_are_means_over_all_outputs():
     assert describe(rows, None)["measures"] == {"f1": 0.375}
 
 
+@pytest.mark.parametrize(("groups", "grouped"), [([None, None], False), (["a", "b"], False), (["a", "a"], True)])
+def test_items_that_share_a_group_are_told(groups, grouped):
+    rows = [{**row, "group": group} for row, group in zip(predictions([True, False]), groups, strict=True)]
+    assert describe(rows, None)["grouped"] is grouped
+
+
 def test_paired_counts_and_mcnemar_test_agree_with_scipy() -> None:
     found = paired(*flipped(30, 8, 100))
     assert (found["n"], found["fixed"], found["broken"]) == (100, 30, 8)
@@ -307,11 +313,11 @@ def test_the_bootstrap_over_seeds_holds_the_noise_of_seeds_and_of_items():
     assert seeds_only == pytest.approx(1.0)  # of four draws all are 1, or all 0, in 1 of 16 cases each
 
 
-def test_fewer_than_three_seeds_give_no_interval():
+def test_fewer_than_three_seeds_give_no_interval_and_no_verdict():
     found = over_seeds([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]], ["a", "b", "c"])
     assert found["mean"] == pytest.approx(5 / 6)
     assert found["t_interval"] is None and found["interval"] is None
-    assert seeds_verdict(found) == "no detectable difference"
+    assert seeds_verdict(found) is None
 
 
 def test_a_difference_over_seeds_needs_both_intervals():

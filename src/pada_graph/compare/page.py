@@ -6,12 +6,13 @@ from typing import Any
 
 from pada_graph.compare.figures import accuracies
 from pada_graph.compare.runs import FinishedRun, load_runs
-from pada_graph.compare.tables import VERDICT_RULE, Comparison, tasks_of_several_students
+from pada_graph.compare.tables import BASELINE_RULE, NOT_TESTED, VERDICT_RULE, Comparison, tasks_of_several_students
 from pada_graph.html import encodable, page_templates, svg
 from pada_graph.report.flips import step
 from pada_graph.report.settings import public_config
 from pada_graph.rundir import RunDir
 from pada_graph.stats import detectable_words
+from pada_graph.stats.accuracy import DEPENDENT
 from pada_graph.stats.seeds import FEWEST
 from pada_graph.teacher.prices import dollars, total
 
@@ -34,7 +35,9 @@ def write_page(roots: Sequence[Path], comparison: Comparison, out: Path) -> None
     page = environment.get_template("page.html.j2").render(
         runs=comparison["runs"],
         tasks=[_task(comparison, runs, info["task"], info["n"]) for info in comparison["tasks"]],
+        baseline_rule=BASELINE_RULE,
         verdict_rule=VERDICT_RULE,
+        not_tested=NOT_TESTED,
         few=_few_seeds(comparison),
         several_students=tasks_of_several_students(comparison["runs"]),
         fewest=FEWEST,
@@ -52,7 +55,8 @@ def _task(comparison: Comparison, runs: Sequence[FinishedRun], name: str, n: int
     return {
         "task": name,
         "n": n,
-        "detectable": detectable_words(n),
+        "detectable": detectable_words(n, models[0]["grouped"]),
+        "dependent": DEPENDENT if models[0]["grouped"] else "",
         "models": models,
         "figure": svg.markup(accuracies(models, {info["run"]: info["method"] for info in comparison["runs"]})),
         "measures": list(dict.fromkeys(measure for row in models for measure in row["measures"])),

@@ -3,7 +3,7 @@
 Names of files and of measures are shown as they are: no markup is read from them, no control character written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pada_graph.compare.tables import (
+    BASELINE_RULE,
+    NOT_TESTED,
     VERDICT_RULE,
     Comparison,
     Difference,
@@ -20,6 +22,7 @@ from pada_graph.compare.tables import (
 )
 from pada_graph.live import score_text
 from pada_graph.stats import OverSeeds, detectable_words
+from pada_graph.stats.accuracy import DEPENDENT
 from pada_graph.stats.seeds import FEWEST
 
 
@@ -29,13 +32,16 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for info in comparison["runs"]:
         what = f"{info['task']}, {info['method']}, seed {info['seed']}, student {info['student']}"
         _say(console, f"{info['run']}  {info['directory']}: {what}, iteration {info['best_iteration']} chosen")
+    if len(comparison["runs"]) > len(comparison["tasks"]):
+        _say(console, BASELINE_RULE)
     for shared in tasks_of_several_students(comparison["runs"]):
         _say(console, f"The runs of {shared} fine-tuned different students: a difference is theirs too.")
     for task in comparison["tasks"]:
         name = task["task"]
         console.print()
         _say(console, f"Task {name}: {task['n']} test items", bold=True)
-        print_models(console, [row for row in comparison["models"] if row["task"] == name])
+        rows = [row for row in comparison["models"] if row["task"] == name]
+        print_models(console, rows)
         _differences(console, [item for item in comparison["differences"] if item["task"] == name])
         for info in comparison["runs"]:
             if info["task"] == name and info["best_iteration"] == 0:
@@ -44,7 +50,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
             if group["task"] == name:
                 _seed_group(console, group)
         console.print()
-        _say(console, detectable_words(task["n"]))
+        _say(console, detectable_words(task["n"], rows[0]["grouped"]))
     console.print()
     if any(item["holm"] != _p_value(item) for item in comparison["differences"]):
         _say(console, "Holm: the p-value adjusted for all comparisons of its kind, over all tasks and runs.")
@@ -60,12 +66,13 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 def print_models(console: Console, rows: Sequence[ModelRow]) -> None:
     """Print one row a model: accuracy, chance level where there is one, what went wrong, further measures.
 
-    Below it, how often each letter was the answer: a model that always says "B" is at chance with nothing unparsed.
+    Below it, where items come in groups, that the interval is too narrow; and how often each letter was the answer: a
+    model that always says "B" is at chance with nothing unparsed.
     """
     by_chance = any(row["chance"] is not None for row in rows)
     measures = list(dict.fromkeys(name for row in rows for name in row["measures"]))
     heads = ["correct", "accuracy", *["chance", "corrected"] * by_chance, "unparsed", "truncated", *measures]
-    table = _table("model", heads)
+    table = _table("model", map(_plain, heads))
     several = len({row["run"] for row in rows}) > 1
     for row in rows:
         chance = [_percent(row["chance"]), _percent(row["above_chance"])] * by_chance
@@ -75,6 +82,8 @@ def print_models(console: Console, rows: Sequence[ModelRow]) -> None:
     console.print(table)
     corrected = " Corrected for chance: 0 is guessing, 100 all right." * by_chance
     _say(console, f"Accuracy on test with 95 % Wilson interval; * chosen on validation.{corrected}")
+    if any(row["grouped"] for row in rows):
+        _say(console, DEPENDENT)
     for row in rows:
         if row["answers"]:
             letters = ", ".join(f"{letter} {count}" for letter, count in row["answers"].items())
@@ -82,21 +91,19 @@ def print_models(console: Console, rows: Sequence[ModelRow]) -> None:
 
 
 def _differences(console: Console, differences: Sequence[Difference]) -> None:
-    for (against, baseline), found in groupby(
-        differences, key=lambda item: (item["against"], item["baseline"] if item["against"] == "baseline" else 0)
-    ):
-        items = list(found)
-        title = f"that of run {baseline}" if against == "baseline" else "the same run's iteration 0"
+    for against, items in groupby(differences, key=lambda item: item["against"]):
+        title = "the baseline's (run - baseline)" if against == "baseline" else "the same run's iteration 0"
         console.print()
         _say(console, f"Chosen iteration against {title}, in points", bold=True)
         holm = any(item["holm"] != _p_value(item) for item in differences)
-        table = _table("run", ["fixed", "broken", "difference, 95 %", "SE", "p", *["Holm"] * holm])
+        table = _table("run", ["fixed/\nbroken", "difference, 95 %", "SE", "p", *["Holm"] * holm])
         table.add_column("verdict", no_wrap=True)
         for item in items:
+            run = f"{item['run']} - {item['baseline']}" if against == "baseline" else str(item["run"])
             change = _points(item["difference"], (item["low"], item["high"]))
-            counts = [str(item["fixed"]), str(item["broken"]), change, f"{100 * item['error']:.1f}"]
+            counts = [f"{item['fixed']}/{item['broken']}", change, f"{100 * item['error']:.1f}"]
             p_values = [_p(_p_value(item)), *[_p(item["holm"])] * holm]
-            table.add_row(*map(_plain, [str(item["run"]), *counts, *p_values, item["verdict"]]))
+            table.add_row(*map(_plain, [run, *counts, *p_values, item["verdict"]]))
         console.print(table)
     if differences:
         groups = differences[0]["groups"]
@@ -116,18 +123,20 @@ def _seed_group(console: Console, group: SeedGroup) -> None:
     console.print()
     _say(console, f"{len(group['seeds'])} seeds of {group['method']} (runs {runs})", bold=True)
     gain, difference = group["gain"], group["difference"]
-    others = ", ".join(map(str, group["baseline_runs"]))
-    table = _table("seed", ["run", "accuracy", *["gain"] * (gain is not None), *["difference"] * bool(difference)])
-    for place, (seed, run) in enumerate(zip(group["seeds"], group["runs"], strict=True)):
-        cells = [str(seed), str(run), _percent(group["accuracy"]["per_seed"][place])]
-        cells += [f"{100 * found['per_seed'][place]:+.1f}" for found in (gain, difference) if found]
-        table.add_row(*cells)
+    gains = dict(zip(group["runs"], gain["per_seed"], strict=True)) if gain else {}
+    differences = dict(zip(group["paired_runs"], difference["per_seed"], strict=True)) if difference else {}
+    table = _table("seed", ["run", "accuracy", *["gain"] * bool(gains), *["difference"] * bool(differences)])
+    for seed, run, accuracy in zip(group["seeds"], group["runs"], group["accuracy"]["per_seed"], strict=True):
+        changes = [f"{100 * found[run]:+.1f}" if run in found else "" for found in (gains, differences) if found]
+        table.add_row(str(seed), str(run), _percent(accuracy), *changes)
     console.print(table)
     _say(console, f"accuracy of the chosen iteration: mean {_over(group['accuracy'], sign='')}")
     if gain:
-        _say(console, f"gain over iteration 0: mean {_over(gain)}: {gain['verdict']}")
+        _say(console, f"gain over iteration 0: mean {_over(gain)}: {gain['verdict'] or NOT_TESTED}")
     if difference:
-        _say(console, f"difference from runs {others}, seed by seed: mean {_over(difference)}: {difference['verdict']}")
+        ours, theirs = (", ".join(map(str, numbers)) for numbers in (group["paired_runs"], group["baseline_runs"]))
+        said = f"mean {_over(difference)}: {difference['verdict'] or NOT_TESTED}"
+        _say(console, f"difference of runs {ours} from runs {theirs}, seed by seed: {said}")
 
 
 def _over(found: OverSeeds, sign: str = "+") -> str:
@@ -140,10 +149,10 @@ def _over(found: OverSeeds, sign: str = "+") -> str:
     return f"{mean}, t interval over seeds {intervals[0]}, bootstrap over seeds and items {intervals[1]}"
 
 
-def _table(first: str, heads: Sequence[str]) -> Table:
+def _table(first: str, heads: Iterable[str | Text]) -> Table:
     table = Table(first, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for head in heads:
-        table.add_column(_plain(head), justify="right")
+        table.add_column(head, justify="right")
     return table
 
 

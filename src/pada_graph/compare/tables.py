@@ -15,13 +15,19 @@ from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction, Score
 from pada_graph.stats import Described, OverSeeds, Paired, describe, detectable_gain, holm, over_seeds, paired, score
 from pada_graph.stats.pairs import Verdict, group_names, verdict
-from pada_graph.stats.seeds import seeds_verdict
+from pada_graph.stats.seeds import FEWEST, seeds_verdict
 from pada_graph.tasks import task_of_run
 
 Against = Literal["baseline", "iteration 0"]
+BASELINE_RULE = (
+    "The first run of each task is the baseline. A run of another configuration is set against the baseline's run of "
+    "the same seed, or against the first where there is none; runs of the baseline's own configuration are not set "
+    "against each other."
+)
 VERDICT_RULE = (
     "A verdict needs both: no 0 in the interval, and p, adjusted by Holm for all comparisons of its kind, below 0.05."
 )
+NOT_TESTED = f"not tested: fewer than {FEWEST} seeds"  # in place of a verdict over seeds
 
 
 class RunInfo(TypedDict):
@@ -46,7 +52,7 @@ class ModelRow(Score, Described):
 
 
 class Difference(Paired):
-    """The chosen iteration of `run` against its own iteration 0, or against the baseline's chosen iteration."""
+    """The chosen iteration of `run` against its own iteration 0, or against that of a run of the baseline."""
 
     task: str
     run: int
@@ -58,7 +64,7 @@ class Difference(Paired):
 class OverSeedsDifference(OverSeeds):
     """A difference over seeds and what may be said of it."""
 
-    verdict: Verdict
+    verdict: Verdict | None  # None: not tested, with fewer than three seeds
 
 
 class SeedGroup(TypedDict):
@@ -70,8 +76,9 @@ class SeedGroup(TypedDict):
     seeds: list[int]
     accuracy: OverSeeds  # of the chosen iterations
     gain: OverSeedsDifference | None  # over each run's own iteration 0; None where no run chose another
-    baseline_runs: list[int]  # runs of the baseline's configuration with the same seeds, in the order of `runs`
-    difference: OverSeedsDifference | None  # from them, seed by seed; None where there are none
+    paired_runs: list[int]  # those of `runs` whose seeds the baseline has too; none where it has fewer than two of them
+    baseline_runs: list[int]  # its runs with these seeds
+    difference: OverSeedsDifference | None  # of the former from the latter, seed by seed; None where there are none
 
 
 class TaskInfo(TypedDict):
@@ -93,8 +100,9 @@ class Comparison(TypedDict):
 
 
 def compare_runs(roots: Sequence[Path]) -> Comparison:
-    """Compare finished runs. The first run of each task is that task's baseline.
+    """Compare finished runs. The configuration of each task's first run is that task's baseline.
 
+    A run of another configuration is set against the baseline's run of the same seed, else against the first run.
     Holm's adjustment is over all comparisons of one kind, i.e. over the tasks, and over the runs of one task too.
 
     Raises:
@@ -103,6 +111,10 @@ def compare_runs(roots: Sequence[Path]) -> Comparison:
     runs = dict(enumerate(load_runs(roots), 1))
     tasks: dict[str, int] = {run.task: number for number, run in reversed(runs.items())}  # their first runs
     by_task = sorted(runs, key=lambda number: (tasks[runs[number].task], number))
+    configurations = _configurations(runs)
+    baselines = {task: configurations[_trained(runs[first])] for task, first in tasks.items()}
+    others = [n for n in by_task if configurations[_trained(runs[n])] is not baselines[runs[n].task]]
+    against = {n: baselines[runs[n].task].get(runs[n].config.seed, tasks[runs[n].task]) for n in others}
     sizes = {runs[first].task: len(runs[first].predictions[None]) for first in sorted(tasks.values())}
     return {
         "tasks": [{"task": task, "n": n, "detectable_gain": detectable_gain(n)} for task, n in sizes.items()],
@@ -110,15 +122,9 @@ def compare_runs(roots: Sequence[Path]) -> Comparison:
         "models": [row for number in by_task for row in model_rows(number, runs[number])],
         "differences": [
             *_adjusted([_difference(runs, n, n, 0, "iteration 0") for n in by_task if runs[n].best]),
-            *_adjusted(
-                [
-                    _difference(runs, n, first, runs[first].best, "baseline")
-                    for n in by_task
-                    if n != (first := tasks[runs[n].task])
-                ]
-            ),
+            *_adjusted([_difference(runs, n, base, runs[base].best, "baseline") for n, base in against.items()]),
         ],
-        "seeds": _seed_groups(runs, tasks),
+        "seeds": _seed_groups(runs, configurations, baselines),
     }
 
 
@@ -177,31 +183,41 @@ def _adjusted(differences: list[Difference]) -> list[Difference]:
     ]
 
 
-def _seed_groups(runs: Mapping[int, FinishedRun], tasks: Mapping[str, int]) -> list[SeedGroup]:
-    """Groups of two seeds or more. A seed that comes twice counts once, as its first run."""
-    by_config: dict[str, dict[int, int]] = {}
+def _configurations(runs: Mapping[int, FinishedRun]) -> dict[str, dict[int, int]]:
+    """Runs by configuration and seed. A seed that comes twice counts once, as its first run."""
+    found: dict[str, dict[int, int]] = {}
     for number, run in runs.items():
-        by_config.setdefault(_trained(run), {}).setdefault(run.config.seed, number)
+        found.setdefault(_trained(run), {}).setdefault(run.config.seed, number)
+    return found
+
+
+def _seed_groups(
+    runs: Mapping[int, FinishedRun],
+    configurations: Mapping[str, Mapping[int, int]],
+    baselines: Mapping[str, Mapping[int, int]],
+) -> list[SeedGroup]:
+    """Groups of two seeds or more, set against the baseline in the seeds that both have if these are two or more."""
     found: list[SeedGroup] = []
-    for numbers in (dict(sorted(by_seed.items())) for by_seed in by_config.values() if len(by_seed) > 1):
-        first = runs[next(iter(numbers.values()))]
-        reference = by_config[_trained(runs[tasks[first.task]])]
-        others = [reference[seed] for seed in numbers if seed in reference]
-        compared = [*numbers.values()] != others and len(others) == len(numbers)
+    for by_seed in (numbers for numbers in configurations.values() if len(numbers) > 1):
+        seeds = sorted(by_seed)
+        numbers = [by_seed[seed] for seed in seeds]
+        first = runs[numbers[0]]
+        baseline = baselines[first.task]
+        shared = [seed for seed in seeds if seed in baseline and by_seed is not baseline]
+        ours, theirs = ([of[seed] for seed in shared] if len(shared) > 1 else [] for of in (by_seed, baseline))
         groups = group_names(sorted(first.predictions[None], key=_id))
-        final = [_correct(runs[number], runs[number].best) for number in numbers.values()]
-        start = [_correct(runs[number], 0) for number in numbers.values()]
-        base = [_correct(runs[number], runs[number].best) for number in others]
+        start, final = [_correct(runs[number], 0) for number in numbers], _chosen(runs, numbers)
         found.append(
             {
                 "task": first.task,
                 "method": first.config.method,
-                "runs": [*numbers.values()],
-                "seeds": [*numbers],
+                "runs": numbers,
+                "seeds": seeds,
                 "accuracy": over_seeds(final, groups),
-                "gain": _over_seeds(start, final, groups) if any(runs[n].best for n in numbers.values()) else None,
-                "baseline_runs": others if compared else [],
-                "difference": _over_seeds(base, final, groups) if compared else None,
+                "gain": _over_seeds(start, final, groups) if any(runs[n].best for n in numbers) else None,
+                "paired_runs": ours,
+                "baseline_runs": theirs,
+                "difference": _over_seeds(_chosen(runs, theirs), _chosen(runs, ours), groups) if ours else None,
             }
         )
     return found
@@ -211,6 +227,10 @@ def _trained(run: FinishedRun) -> str:
     """The configuration but for the seed and what has no effect on results; a task file counts by its sha256."""
     rest = run.config.model_dump(mode="json", exclude={"seed", "limits", "executor", "ray"})
     return json.dumps({**rest, "task": run.task}, sort_keys=True)
+
+
+def _chosen(runs: Mapping[int, FinishedRun], numbers: Sequence[int]) -> list[list[float]]:
+    return [_correct(runs[number], runs[number].best) for number in numbers]
 
 
 def _correct(run: FinishedRun, iteration: int) -> list[float]:

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from typing import Any
 
 from pada_graph.accounting import total
+from pada_graph.methods import get_method
 from pada_graph.report.models import task_of
 from pada_graph.report.rounds import RoundFiles
 from pada_graph.report.texts import fields, spread
@@ -137,7 +138,10 @@ def turns(rounds: Sequence[RoundFiles]) -> dict[str, Counter[int]]:
 
 
 def samples(run: RunDir, config: Mapping[str, Any], rounds: Sequence[RoundFiles], limit: int = 12) -> dict[str, Any]:
-    """Accepted and rejected samples beside their seed rows, `limit` of each, evenly spaced over the run."""
+    """Accepted and rejected samples beside their seed rows, `limit` of each, evenly spaced over the run.
+
+    `unjudged` says why samples have no review.
+    """
     task = task_of(run, config)
     accepted = [sample for files in rounds for sample in files["accepted"]]
     rejected = [{**sample, "iteration": files["iteration"]} for files in rounds for sample in files["rejected"]]
@@ -156,7 +160,9 @@ def samples(run: RunDir, config: Mapping[str, Any], rounds: Sequence[RoundFiles]
             for sample in spread(chosen, limit)
         ]
 
+    has_judge = get_method(config["method"]).quality_control
     return {
+        "unjudged": "quality control is switched off" if has_judge else f"the method {config['method']} has no judge",
         "accepted": shown(accepted),
         "accepted_total": len(accepted),
         "rejected": shown(rejected),

@@ -75,6 +75,11 @@ def caveats(result: Result) -> list[str]:
             "points, and six that change in one direction alone are the fewest that any test can tell from chance. It "
             "belongs to the limited setting, with the train rows that its 164 problems leave."
         )
+    if "squad" in sizes:
+        said.append(
+            "SQuAD: answers on one article are not independent. The interval of a single seed, and that of `untuned`, "
+            "takes them for independent and is too narrow; and larger gains than said above may go undetected."
+        )
     if any(row["paper"] is not None for row in result["rows"]):
         said.append(
             "The paper's figures are of single runs without intervals or tests, with other prompts, teachers and test "

@@ -8,6 +8,10 @@ from typing_extensions import TypedDict
 from pada_graph.state import Prediction, Score
 
 LEVEL = 0.95
+DEPENDENT = (
+    "The interval takes answers as independent; those to items of one group (SQuAD: on one article) are not, so it is "
+    "too narrow here."
+)
 
 
 class Described(TypedDict):
@@ -18,11 +22,13 @@ class Described(TypedDict):
     answers: dict[str, int]  # answer letter -> outputs that give it; empty where answers are no letters
     majority_share: float | None  # of the commonest letter among all outputs: near 1 in a collapsed model
     measures: dict[str, float]  # see `measures`
+    grouped: bool  # some items share a group (SQuAD: an article): `DEPENDENT` holds
 
 
 def score(predictions: Sequence[Prediction]) -> Score:
     """Accuracy with its Wilson 95 % interval; without predictions accuracy is 0 and the interval is all of 0 to 1.
 
+    It takes the items as independent, and is too narrow where they come in groups (`DEPENDENT`).
     Wilson's interval keeps its level for small n and near 0 and 1, where the normal one fails (Brown, Cai and
     DasGupta, "Interval Estimation for a Binomial Proportion", 2001). SciPy's is exactly 0 and 1 at the ends.
     """
@@ -59,6 +65,7 @@ def describe(predictions: Sequence[Prediction], chance: float | None) -> Describ
     n = len(predictions)
     accuracy = sum(prediction["correct"] for prediction in predictions) / n
     parsed = Counter(prediction["parsed"] for prediction in predictions if prediction["parsed"] is not None)
+    groups = [prediction["group"] for prediction in predictions if prediction["group"] is not None]
     letters = parsed if all(len(answer) == 1 and "A" <= answer <= "Z" for answer in parsed) else Counter[str]()
     return {
         "chance": chance,
@@ -66,4 +73,5 @@ def describe(predictions: Sequence[Prediction], chance: float | None) -> Describ
         "answers": dict(sorted(letters.items())),
         "majority_share": max(letters.values()) / n if letters else None,
         "measures": measures(predictions),
+        "grouped": len(set(groups)) < len(groups),
     }

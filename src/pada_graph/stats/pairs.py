@@ -113,11 +113,17 @@ def detectable_gain(n: int, discordant: float = DISCORDANT) -> float:
     return min(1.0, (quantile((1 + LEVEL) / 2) + quantile(POWER)) * float((discordant / n) ** 0.5))
 
 
-def detectable_words(n: int) -> str:
-    """What a test of n items can show, to be read before a run and beside its result."""
+def detectable_words(n: int, grouped: bool = False) -> str:
+    """What a test of n items can show, to be read before a run and beside its result.
+
+    Args:
+        n: Items.
+        grouped: Some of them share a group.
+    """
+    dependent = " Items of one group depend on each other, so that larger gains may go undetected too."
     return (
         f"With {n} test items a true gain below about {100 * detectable_gain(n):.1f} points usually goes undetected "
-        f"({POWER:.0%} power, two models that differ on {DISCORDANT:.0%} of the items)."
+        f"({POWER:.0%} power, two models that differ on {DISCORDANT:.0%} of the items).{dependent * grouped}"
     )
 
 

@@ -55,11 +55,13 @@ def over_seeds(values: Sequence[Sequence[float]], groups: Sequence[str]) -> Over
     return {**result, "t_interval": (float(t_low), float(t_high)), "interval": percentile_interval(both, LEVEL)}
 
 
-def seeds_verdict(difference: OverSeeds) -> Verdict:
-    """What may be said of a difference over seeds: both intervals must leave 0 out."""
-    intervals = (difference["t_interval"], difference["interval"])
-    if all(interval and interval[0] > 0 for interval in intervals):
+def seeds_verdict(difference: OverSeeds) -> Verdict | None:
+    """What may be said of a difference over seeds: both intervals must leave 0 out; None where there are none."""
+    over, both = difference["t_interval"], difference["interval"]
+    if over is None or both is None:
+        return None
+    if over[0] > 0 and both[0] > 0:
         return "better"
-    if all(interval and interval[1] < 0 for interval in intervals):
+    if over[1] < 0 and both[1] < 0:
         return "worse"
     return "no detectable difference"
