@@ -38,7 +38,7 @@ class TransformersPredictor:
         """Answer every prompt, longest first; completions come some at a time, as rows end.
 
         A text holds no special tokens and no surrounding whitespace, and ends before the first of the `stop` strings
-        in it; one that comes before anything else is written ends nothing.
+        in it; whitespace before anything else ends nothing.
 
         Raises:
             InputError: the model cannot be loaded.
