@@ -237,7 +237,7 @@ def test_a_note_tells_of_strategies_without_a_sample(tmp_path):
     ran = Ran(tmp_path, "pada_random_strategies", iterations=1, generation__ratio=0.1, patterns__min_clusters=5)
     drafted = ran.rows("strategies")
     assert len(drafted) >= 5
-    said = f"round 1: {len(drafted) - 1} of {len(drafted)} strategies get no sample; there are too few"
+    said = f"round 1: {len(drafted) - 1} of {len(drafted)} strategies get none of the 1 samples"
     assert said in ran.metrics["notes"]
 
 

@@ -231,6 +231,7 @@ def test_rows_together_divide_the_batch_and_fit_the_tokens(batch_size, longest, 
 
 def test_only_layers_that_see_text_get_an_adapter():
     """What sees images or sound alone would not be trained, and not every server loads its adapter."""
+    from peft import LoraConfig, get_peft_model
     from torch.nn import Linear, Module, ModuleDict
 
     class Seeing(Module):
@@ -241,8 +242,13 @@ def test_only_layers_that_see_text_get_an_adapter():
             self.multi_modal_projector = Linear(2, 2)
             self.revision = Linear(2, 2)
 
-    assert training._towers(Seeing()) == ["vision_tower.q_proj", "multi_modal_projector"]
-    assert training._towers(ModuleDict({"q_proj": Linear(2, 2)})) is None
+    assert training._sees(Seeing()) and not training._sees(ModuleDict({"q_proj": Linear(2, 2)}))
+    config = LoraConfig(
+        target_modules=["q_proj", "multi_modal_projector", "revision"], exclude_modules=training.NOT_TEXT
+    )
+    adapted = {name.removesuffix(".lora_A") for name, _ in get_peft_model(Seeing(), config).base_model.model.named_modules()
+               if name.endswith(".lora_A")}  # fmt: skip
+    assert adapted == {"language_model.q_proj", "revision"}
 
 
 def test_the_student_is_trained_as_the_class_it_is_asked_as(tmp_path, monkeypatch):

@@ -68,8 +68,9 @@ def plan_batches(state: PadaState, run: Run) -> PadaState:
 def _uneven(run: Run, iteration: int, starts: Sequence[Start], strategies: Sequence[Strategy]) -> list[str]:
     """What a reader should know of a round's shares: strategies without a sample, train errors that start several."""
     notes, followed = [], {strategy for strategy, _ in starts if strategy}
-    if left := len(strategies) - len(followed):
-        notes.append(f"round {iteration}: {left} of {len(strategies)} strategies get no sample; there are too few")
+    if followed and (left := len(strategies) - len(followed)):
+        samples = sum(len(part) for strategy, part in starts if strategy)
+        notes.append(f"round {iteration}: {left} of {len(strategies)} strategies get none of the {samples} samples")
     seeds = [seed for strategy, part in starts if strategy is None for seed in part]
     if run.method.branch == "error" and len(seeds) > len(set(seeds)):
         errors = len(set(seeds))

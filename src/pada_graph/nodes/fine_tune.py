@@ -58,7 +58,7 @@ def fine_tune(state: PadaState, run: Run) -> PadaState:
 def _other_dtype(run: Run, job: TrainJob, iteration: int) -> list[str]:
     """Say so where `student.dtype: auto` has meant two things: the run was moved to another kind of machine."""
     now, first = (manifest.trained_dtype(adapter) for adapter in (job.adapter, run.dir.path("iteration_0/adapter")))
-    if now == first:
+    if now == first or None in (now, first):
         return []
     return [
         f"iteration {iteration} was trained in {now}, iteration 0 in {first}: their scores differ by that too. A run "

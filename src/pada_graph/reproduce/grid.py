@@ -160,9 +160,12 @@ def _cell_config(config: RunConfig, task: str, size: int, seed: int, variant: st
 
 
 def _data(config: RunConfig, task: str, size: int) -> dict[str, Any]:
-    """The data of a cell. Sizes that nobody gave stay so: they are filled in for each source (pada_graph.sizes)."""
-    source = config.data.source.replace("{task}", task)
-    raw = {**config.data.model_dump(exclude_unset=True), "source": source, "train_size": size}
+    """The data of a cell. Of files of the user's own, sizes that nobody gave stay so: what is left out makes them less.
+
+    Where `{task}` names them the sizes are the paper's unless given, so that all tasks have as many rows.
+    """
+    source, template = config.data.source.replace("{task}", task), "{task}" in config.data.source
+    raw = {**config.data.model_dump(exclude_unset=not template), "source": source, "train_size": size}
     return raw | {key: min(raw.get(key, getattr(config.data, key)), most) for key, most in _MOST.get(task, {}).items()}
 
 

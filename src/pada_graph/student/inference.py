@@ -51,6 +51,7 @@ class TransformersPredictor:
             turns = self._answer(encoded, max_new_tokens, tuple(stop))
         while True:
             with self._lock:
+                self._load()  # it may have been released meanwhile
                 self._use(wanted)
                 ended = next(turns, None)
             if ended is None:
@@ -60,13 +61,13 @@ class TransformersPredictor:
 
     def release(self) -> None:
         """Give a GPU's memory back, which the next training needs; the base is loaded anew for the next prompts."""
-        import gc
-
-        import torch
-
         with self._lock:
             if self._base is None or self._base.device.type == "cpu":
                 return
+            import gc
+
+            import torch
+
             device, self._base, self._model, self._adapter = self._base.device.type, None, None, None
             gc.collect()
             getattr(torch, device).empty_cache()

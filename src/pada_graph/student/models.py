@@ -130,7 +130,9 @@ def with_adapter(base: Any, folder: Path) -> Any:
         model = PeftModel.from_pretrained(base, str(folder)).eval()
     with safe_open(folder / "adapter_model.safetensors", framework="numpy") as tensors:
         trained = {name for name in tensors.keys() if ".lora_" in name}  # noqa: SIM118
-    if missing := trained ^ set(get_peft_model_state_dict(model, save_embedding_layers=False)):
+    placed = {name for name in get_peft_model_state_dict(model, save_embedding_layers=False) if ".lora_" in name}
+    if missing := trained ^ placed:
+        model.unload()
         raise StoppedError(
             f"{folder}: the adapter does not fit {type(base).__name__}, as which the student is loaded here "
             f"({len(missing)} of its weights find no place, {min(missing)} for one). Other versions of transformers or "

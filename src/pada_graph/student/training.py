@@ -26,7 +26,7 @@ CPU_TOKENS = 512  # computed at once on a CPU, see rows_together
 CHECKPOINTS = 2  # kept: the newest may turn out to be torn
 MAX_GRAD_NORM = 1.0  # a longer gradient is scaled down to it
 # Parts of a model that never see text: their adapters would not be trained, and not every server loads them.
-_NOT_TEXT = re.compile(r"(^|[._])(vision|visual|audio|multi_modal)", re.IGNORECASE)
+NOT_TEXT = r"(.*[._])?(vision|visual|audio|multi_modal|mm_projector|connector|aligner)[^.]*(\..*)?"
 
 
 def work_dir(job: TrainJob) -> Path:
@@ -146,7 +146,7 @@ def build_trainer(
         lora_alpha=job.lora["alpha"],
         lora_dropout=job.lora["dropout"],
         target_modules=job.lora["target_modules"],
-        exclude_modules=_towers(student) if job.lora["target_modules"] == "all-linear" else None,
+        exclude_modules=NOT_TEXT if job.lora["target_modules"] == "all-linear" and _sees(student) else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -164,12 +164,11 @@ def build_trainer(
     )
 
 
-def _towers(model: Any) -> list[str] | None:
-    """The linear layers of a model that see images or sound alone; None where there are none."""
+def _sees(model: Any) -> bool:
+    """Whether a model has linear layers for images or sound alone."""
     from torch.nn import Linear
 
-    linear = (name for name, module in model.named_modules() if isinstance(module, Linear))
-    return [name for name in linear if _NOT_TEXT.search(name)] or None
+    return any(re.fullmatch(NOT_TEXT, name) for name, part in model.named_modules() if isinstance(part, Linear))
 
 
 def rows_together(batch_size: int, longest: int, limit: int | None, parts: int = 1) -> int:
