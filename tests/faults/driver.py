@@ -47,6 +47,9 @@ class PromptPredictor:
     def __init__(self, student: Any = None):
         pass
 
+    def release(self) -> None:
+        """Nothing is held."""
+
     def predict(
         self, adapter: Path | None, prompts: Sequence[str], *, max_new_tokens: int, stop: Sequence[str]
     ) -> Iterator[Completion]:
