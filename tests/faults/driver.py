@@ -72,6 +72,9 @@ class LoadedEmbedder(FakeEmbedder):
 class WholeTrainer(FakeTrainer):
     """Leaves an adapter behind that is whole, and this run's, for all that a resume looks at."""
 
+    def __init__(self, make_room: Callable[[], None] = lambda: None):
+        super().__init__()
+
     def train(self, job: TrainJob, progress: Progress) -> None:
         super().train(job, progress)
         save_file({"layer.lora_A.weight": np.zeros((job.lora["r"], 1))}, job.adapter / manifest.WEIGHTS)
