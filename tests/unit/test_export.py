@@ -142,9 +142,10 @@ def test_one_form_of_the_student_is_gone_before_the_other_is_loaded(finished, tm
     load = TransformersPredictor._load
 
     def load_alone(self):
-        assert [model() for model in loaded] == [None] * len(loaded)
-        load(self)
-        loaded.append(weakref.ref(self._base))
+        if self._base is None:
+            assert [model() for model in loaded] == [None] * len(loaded)
+            load(self)
+            loaded.append(weakref.ref(self._base))
 
     monkeypatch.setattr(TransformersPredictor, "_load", load_alone)
     export_run(finished, tmp_path / "out")

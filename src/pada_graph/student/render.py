@@ -20,12 +20,9 @@ MASKED_SAMPLE = ("What is 2 + 3?", "5")
 
 
 def dated(template: str) -> str:
-    """The template, with a macro that hides the clock from it if it asks (SmolLM3 and Granite do).
-
-    Llama 3's asks only where it is told no `date_string`.
-    """
+    """The template, with a macro that hides the clock from it if it asks (SmolLM3 and Granite do)."""
     clock = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro %}}{{{{ '' }}}}"  # else a first newline would go
-    return clock + template if "strftime_now" in template and "date_string" not in template else template
+    return clock + template if "strftime_now" in template else template
 
 
 def prompt_text(tokenizer: Any, prompt: str) -> str:
