@@ -3,7 +3,6 @@
 Weights are merged in float32 and rounded once, when they are stored: merging in bfloat16 drifts (peft#1388, #2502).
 """
 
-import gc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -113,14 +112,10 @@ def _same_answers(source: Source, folder: Path, prompts: list[str]) -> int:
 
 def _answers(source: Source, student: Student, adapter: Path | None, prompts: list[str]) -> dict[int, str]:
     """Of one form by index; its weights are gone afterwards, for a device may have no room for those of both."""
-    import torch
-
     limit = student.inference.max_new_tokens or source.task.max_new_tokens
     found = TransformersPredictor(student).predict(adapter, prompts, max_new_tokens=limit, stop=source.task.stop)
     answers = {completion.index: completion.text for completion in found}
-    gc.collect()
-    if (device := models.device()) != "cpu":
-        getattr(torch, device).empty_cache()
+    models.give_back(models.device())
     return answers
 
 

@@ -163,6 +163,17 @@ def device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def give_back(device: str) -> None:
+    """Return the memory of a device that PyTorch holds and nothing uses any more; a CPU's goes back by itself."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if device != "cpu":
+        getattr(torch, device).empty_cache()
+
+
 def choose_dtype(name: str) -> "torch.dtype":
     """The dtype of the base weights, for training and inference alike.
 
