@@ -14,7 +14,7 @@ from pada_graph.errors import StoppedError
 from pada_graph.export.names import public_name
 from pada_graph.export.source import Source
 from pada_graph.export.template import pin
-from pada_graph.student import models, render
+from pada_graph.student import builtin, models, render
 from pada_graph.student.inference import TransformersPredictor
 from pada_graph.student.worker import out_of_memory
 
@@ -83,7 +83,7 @@ def _write_merged(source: Source, folder: Path, dtype: str) -> Parity:
         )
     stored = merged.to(torch.bfloat16 if dtype == "bfloat16" else torch.float32)
     folder.mkdir()
-    with models.without_bars(str(folder)):
+    with builtin.without_bars(str(folder)):
         stored.save_pretrained(folder)
     _write_tokenizer(source, folder)
     del model, merged, stored
