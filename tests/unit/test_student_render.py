@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from pada_graph.errors import InputError
 from pada_graph.services import TrainJob
-from pada_graph.student import models, render, training
+from pada_graph.student import builtin, models, render, training
 
 PAIRS = [("What is 2 + 3?", "5"), ("Name the\n\ncapital of <France>.", "Paris, of course."), ("  spaced  ", "x\ny")]
 STUDENTS = [
@@ -128,7 +128,7 @@ def test_a_template_that_looks_at_the_clock_is_held_to_one_date(tokenizer, tmp_p
 
 
 def test_a_template_that_looks_at_no_clock_is_left_as_it_is(tokenizer):
-    assert tokenizer.chat_template == models.TINY_TEMPLATE
+    assert tokenizer.chat_template == builtin.TINY_TEMPLATE
 
 
 def test_special_tokens_are_written_once(tokenizer):

@@ -3,7 +3,6 @@
 Weights are merged in float32 and rounded once, when they are stored: merging in bfloat16 drifts (peft#1388, #2502).
 """
 
-import gc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pada_graph.errors import StoppedError
 from pada_graph.export.names import public_name
 from pada_graph.export.source import Source
 from pada_graph.export.template import pin
-from pada_graph.student import models, render
+from pada_graph.student import builtin, models, render
 from pada_graph.student.inference import TransformersPredictor
 from pada_graph.student.worker import out_of_memory
 
@@ -84,7 +83,7 @@ def _write_merged(source: Source, folder: Path, dtype: str) -> Parity:
         )
     stored = merged.to(torch.bfloat16 if dtype == "bfloat16" else torch.float32)
     folder.mkdir()
-    with models.without_bars(str(folder)):
+    with builtin.without_bars(str(folder)):
         stored.save_pretrained(folder)
     _write_tokenizer(source, folder)
     del model, merged, stored
@@ -113,14 +112,10 @@ def _same_answers(source: Source, folder: Path, prompts: list[str]) -> int:
 
 def _answers(source: Source, student: Student, adapter: Path | None, prompts: list[str]) -> dict[int, str]:
     """Of one form by index; its weights are gone afterwards, for a device may have no room for those of both."""
-    import torch
-
     limit = student.inference.max_new_tokens or source.task.max_new_tokens
     found = TransformersPredictor(student).predict(adapter, prompts, max_new_tokens=limit, stop=source.task.stop)
     answers = {completion.index: completion.text for completion in found}
-    gc.collect()
-    if (device := models.device()) != "cpu":
-        getattr(torch, device).empty_cache()
+    models.give_back(models.device())
     return answers
 
 

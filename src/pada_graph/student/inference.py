@@ -64,13 +64,8 @@ class TransformersPredictor:
         with self._lock:
             if self._base is None or self._base.device.type == "cpu":
                 return
-            import gc
-
-            import torch
-
             device, self._base, self._model, self._adapter = self._base.device.type, None, None, None
-            gc.collect()
-            getattr(torch, device).empty_cache()
+            models.give_back(device)
 
     def _load(self) -> None:
         if self._base is not None:
