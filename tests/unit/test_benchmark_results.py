@@ -45,7 +45,7 @@ def test_the_readmes_ratios_are_those_of_the_files() -> None:
         1 / best("predictions_arc_challenge", "arc_challenge, 200 rows"),
         1 / best("predictions_squad", "squad, 200 rows"),
         1 / best("predictions_gsm8k", "gsm8k, 40 rows"),
-        1 / best("training", "fine-tuning on 24 rows of SQuAD"),
+        1 / best("training", "fine-tuning on 80 rows of SQuAD"),
         best("graph_cost", "whole run, 300 rows, two iterations"),
         best("teacher_calls", "1000 calls of 500 ms, whole process"),
         best("teacher_calls", "2000 calls of 50 ms, whole process"),
