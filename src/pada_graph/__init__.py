@@ -5,6 +5,7 @@
 The names load on first use, so that importing the package is quick.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["RunConfig", "Services", "build_graph", "load_config", "run", "tracked"]
 
 switch_off()
+# Read when torch is imported; left as it is where you have set it. Threads that wait for each other sleep: spinning,
+# they starve whatever shares their cores, and two of them on a shared core compute less than one.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOME = {
     "RunConfig": "config",

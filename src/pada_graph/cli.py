@@ -364,7 +364,6 @@ def _what_stays() -> str:
 
 def main() -> NoReturn:
     """Entry point: turn errors into one clear message and an exit status."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve whatever shares the cores
     signal.signal(signal.SIGTERM, _interrupted)
     signal.signal(signal.SIGINT, _interrupted)
     try:
