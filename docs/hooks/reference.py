@@ -1,7 +1,7 @@
 """Tables that are written while the site is built, so that they cannot differ from the code and what was measured.
 
 A page says where: `<!-- generated: cli -->`, `<!-- generated: config -->`, `<!-- generated: record Prediction -->`,
-`<!-- generated: benchmark startup -->`.
+`<!-- generated: benchmark startup -->`, `<!-- generated: goals -->`.
 """
 
 import inspect
@@ -28,7 +28,13 @@ SIGNS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put each table in the place of its marker."""
-    writers = {"cli": lambda _: commands(), "config": lambda _: keys(), "record": record, "benchmark": benchmark}
+    writers = {
+        "cli": lambda _: commands(),
+        "config": lambda _: keys(),
+        "record": record,
+        "benchmark": benchmark,
+        "goals": lambda _: goals(),
+    }
     return MARKER.sub(lambda match: writers[match[1]](match[2]), markdown)
 
 
@@ -92,6 +98,18 @@ def benchmark(script: str) -> str:
         what, whom, goal = f"{row['name']} ({row['unit']})", row["peer_name"], row["goal"]
         cells = [what, said["ours"], said["peer"], whom, said["ratio"], goal, met, said["floor"] + share]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def goals() -> str:
+    """The goals that what is kept in benchmarks/results misses."""
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    missed = [row for found in files for row in found["rows"] if row["met"] is False]
+    lines = ["All goals are met but these:", ""] if missed else ["All goals are met."]
+    for row in missed:
+        share = "" if row["share_of_floor"] is None else f", {row['share_of_floor']:.0%} of the floor"
+        found = f"{row['ratio']:.4g} x {row['peer_name']}{share}"
+        lines.append(f"- {row['name']} ({row['unit']}): {found}; the goal is {row['goal']}")
     return "\n".join(lines)
 
 

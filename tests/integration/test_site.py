@@ -107,10 +107,13 @@ def test_the_search_knows_every_page(built, pages):
 
 
 def test_the_reference_is_written_from_the_code(built):
-    text = {name: (built[0] / f"{name}.html").read_text() for name in ("cli", "config", "run_directory", "api")}
+    text = {
+        name: (built[0] / f"{name}.html").read_text()
+        for name in ("cli", "config", "run_directory", "api", "performance")
+    }
     assert "--rebuild-state" in text["cli"] and "student.training.learning_rate" in text["config"]
     assert "prompt_sha256" in text["run_directory"] and "keeps no checkpoints" not in text["run_directory"]
-    assert 'id="pada_graph.runner.run"' in text["api"]
+    assert 'id="pada_graph.runner.run"' in text["api"] and "All goals are met" in text["performance"]
     assert not any("<!-- generated" in page for page in text.values())
 
 
