@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pada_graph.compare import compare_runs, load_run, print_comparison
-from pada_graph.compare.tables import BASELINE_RULE
+from pada_graph.compare.caveats import BASELINE_RULE
 from pada_graph.config import parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from pada_graph.cli import app
 from pada_graph.compare import compare_runs, write_page
-from pada_graph.compare.tables import BASELINE_RULE, VERDICT_RULE
+from pada_graph.compare.caveats import BASELINE_RULE, VERDICT_RULE
 from pada_graph.rundir import RunDir
 from tests.run_fixture import HOSTILE, write_run
 from tests.unit.test_report import Page

@@ -34,8 +34,10 @@ from pada_graph.export.cards import dataset_card, model_card
 from pada_graph.export.dataset import dataset_rows
 from pada_graph.export.source import Source, open_source
 from pada_graph.export.template import pin, pinned
+from pada_graph.stats.accuracy import DEPENDENT
 from pada_graph.student import models, render
 from pada_graph.student.inference import TransformersPredictor
+from pada_graph.tasks.base import Task
 from tests.fakes import write_sums
 
 LLAMA_LIKE = (
@@ -271,6 +273,14 @@ def test_a_judge_that_graded_answers_is_a_part_of_the_evaluation_alone(finished)
     assert said in section(card, "Evaluation")
     assert judge not in section(card, "Training")
     assert card.data.eval_results[0].metric_name == f"accuracy, own split, answers graded by {judge}"
+
+
+@pytest.mark.slow
+def test_intervals_of_items_that_come_in_groups_are_said_to_be_too_narrow(finished, monkeypatch):
+    source = open_source(finished, 0)
+    assert DEPENDENT not in card_of(source).text
+    monkeypatch.setattr(Task, "group", lambda self, row: "one article")
+    assert DEPENDENT in section(card_of(source), "Evaluation")
 
 
 def on_a_folder(finished: Path, base: Path, to: Path) -> Path:

@@ -18,6 +18,8 @@ from pada_graph.report.rounds import read_rounds
 from pada_graph.report.texts import letters
 from pada_graph.rundir import RunDir
 from pada_graph.services import Reply
+from pada_graph.stats.accuracy import DEPENDENT
+from pada_graph.tasks.base import Task
 from pada_graph.teacher.journal import Call, Journal
 from tests.run_fixture import write_run
 from tests.unit.test_report import Page
@@ -174,6 +176,15 @@ def test_answers_that_a_model_graded_are_said_to_be(tmp_path: Path) -> None:
     run.write_json("resolved_config.json", config)
     said = "An answer in other words than the reference's is right where openai:grader says so (data.match: judge)."
     assert said in Page(build_report(tmp_path)).text
+
+
+def test_intervals_of_items_that_come_in_groups_are_said_to_be_too_narrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path)
+    assert DEPENDENT not in Page(build_report(tmp_path)).text
+    monkeypatch.setattr(Task, "group", lambda self, row: "one article")
+    assert DEPENDENT in Page(build_report(tmp_path)).text
 
 
 @pytest.mark.parametrize(

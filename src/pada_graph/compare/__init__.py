@@ -1,7 +1,7 @@
 """`pada-graph compare`: finished runs side by side, and which differences between them are more than noise.
 
-runs.py reads run directories and refuses what cannot be compared, tables.py computes, show.py prints, page.py writes
-a page.
+runs.py reads run directories and refuses what cannot be compared, tables.py computes, caveats.py says what to
+bear in mind, show.py prints, page.py writes a page.
 """
 
 from pada_graph.compare.page import write_page

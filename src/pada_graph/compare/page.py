@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pada_graph.compare.caveats import BASELINE_RULE, NOT_TESTED, VERDICT_RULE, few_seeds, several_students
 from pada_graph.compare.figures import accuracies
 from pada_graph.compare.runs import FinishedRun, load_runs
-from pada_graph.compare.tables import BASELINE_RULE, NOT_TESTED, VERDICT_RULE, Comparison, tasks_of_several_students
+from pada_graph.compare.tables import Comparison
 from pada_graph.html import encodable, page_templates, svg
 from pada_graph.report.flips import step
 from pada_graph.report.settings import public_config
 from pada_graph.rundir import RunDir
 from pada_graph.stats import detectable_words
 from pada_graph.stats.accuracy import DEPENDENT
-from pada_graph.stats.seeds import FEWEST
 from pada_graph.teacher.prices import dollars, total
 
 
@@ -38,9 +38,7 @@ def write_page(roots: Sequence[Path], comparison: Comparison, out: Path) -> None
         baseline_rule=BASELINE_RULE,
         verdict_rule=VERDICT_RULE,
         not_tested=NOT_TESTED,
-        few=_few_seeds(comparison),
-        several_students=tasks_of_several_students(comparison["runs"]),
-        fewest=FEWEST,
+        notes=[*several_students(comparison), *filter(None, [few_seeds(comparison)])],
         costs=[_cost(run) for run in runs],
         settings=_settings(runs),
         available=svg.available(),
@@ -81,12 +79,6 @@ def _task(comparison: Comparison, runs: Sequence[FinishedRun], name: str, n: int
 
 def _model(runs: Sequence[FinishedRun], run: int, iteration: int) -> str:
     return f"iteration {iteration}{' (chosen)' if runs[run - 1].best == iteration else ''}"
-
-
-def _few_seeds(comparison: Comparison) -> list[int]:
-    """Runs whose configuration was trained with fewer than FEWEST seeds."""
-    often = {run for group in comparison["seeds"] if len(group["seeds"]) >= FEWEST for run in group["runs"]}
-    return [info["run"] for info in comparison["runs"] if info["run"] not in often]
 
 
 def _cost(run: FinishedRun) -> dict[str, Any]:

@@ -10,20 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pada_graph.compare.tables import (
-    BASELINE_RULE,
-    NOT_TESTED,
-    VERDICT_RULE,
-    Comparison,
-    Difference,
-    ModelRow,
-    SeedGroup,
-    tasks_of_several_students,
-)
+from pada_graph.compare.caveats import BASELINE_RULE, NOT_TESTED, VERDICT_RULE, few_seeds, several_students
+from pada_graph.compare.tables import Comparison, Difference, ModelRow, SeedGroup
 from pada_graph.live import score_text
 from pada_graph.stats import OverSeeds, detectable_words
 from pada_graph.stats.accuracy import DEPENDENT
-from pada_graph.stats.seeds import FEWEST
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -34,8 +25,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         _say(console, f"{info['run']}  {info['directory']}: {what}, iteration {info['best_iteration']} chosen")
     if len(comparison["runs"]) > len(comparison["tasks"]):
         _say(console, BASELINE_RULE)
-    for shared in tasks_of_several_students(comparison["runs"]):
-        _say(console, f"The runs of {shared} fine-tuned different students: a difference is theirs too.")
+    for sentence in several_students(comparison):
+        _say(console, sentence)
     for task in comparison["tasks"]:
         name = task["task"]
         console.print()
@@ -54,13 +45,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print()
     if any(item["holm"] != _p_value(item) for item in comparison["differences"]):
         _say(console, "Holm: the p-value adjusted for all comparisons of its kind, over all tasks and runs.")
-    trained_often = {run for group in comparison["seeds"] if len(group["seeds"]) >= FEWEST for run in group["runs"]}
-    if seldom := [str(info["run"]) for info in comparison["runs"] if info["run"] not in trained_often]:
-        _say(
-            console,
-            f"Runs with fewer than {FEWEST} training seeds: {', '.join(seldom)}. Their intervals hold the noise of the "
-            "test items and none of training; another seed may change these results.",
-        )
+    if sentence := few_seeds(comparison):
+        _say(console, sentence)
 
 
 def print_models(console: Console, rows: Sequence[ModelRow]) -> None:

@@ -15,19 +15,10 @@ from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction, Score
 from pada_graph.stats import Described, OverSeeds, Paired, describe, detectable_gain, holm, over_seeds, paired, score
 from pada_graph.stats.pairs import Verdict, group_names, verdict
-from pada_graph.stats.seeds import FEWEST, seeds_verdict
+from pada_graph.stats.seeds import seeds_verdict
 from pada_graph.tasks import task_of_run
 
 Against = Literal["baseline", "iteration 0"]
-BASELINE_RULE = (
-    "The first run of each task is the baseline. A run of another configuration is set against the baseline's run of "
-    "the same seed, or against the first where there is none; runs of the baseline's own configuration are not set "
-    "against each other."
-)
-VERDICT_RULE = (
-    "A verdict needs both: no 0 in the interval, and p, adjusted by Holm for all comparisons of its kind, below 0.05."
-)
-NOT_TESTED = f"not tested: fewer than {FEWEST} seeds"  # in place of a verdict over seeds
 
 
 class RunInfo(TypedDict):
@@ -143,14 +134,6 @@ def model_rows(number: int, run: FinishedRun) -> list[ModelRow]:
         }
         for iteration, predictions in run.predictions.items()
     ]
-
-
-def tasks_of_several_students(runs: Sequence[RunInfo]) -> list[str]:
-    """Tasks whose runs did not fine-tune the same model: a difference there is not one of methods alone."""
-    students: dict[str, set[str]] = {}
-    for info in runs:
-        students.setdefault(info["task"], set()).add(info["student"])
-    return [task for task, found in students.items() if len(found) > 1]
 
 
 def _info(number: int, run: FinishedRun) -> RunInfo:

@@ -8,6 +8,7 @@ from pada_graph.export.licences import data_obligations, licence, model_obligati
 from pada_graph.export.model import Parity
 from pada_graph.export.names import hub_id, public_name
 from pada_graph.export.source import Source
+from pada_graph.stats.accuracy import DEPENDENT, share_groups
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
@@ -61,6 +62,7 @@ def model_card(source: Source, form: str, parity: Parity | None) -> str:
         parity=parity,
         choice=_choice(source),
         grader=grader,
+        dependent=DEPENDENT * share_groups(map(source.task.group, source.run.read_jsonl("data/validation.jsonl"))),
         student=source.config.student.model,
         max_new_tokens=source.config.student.inference.max_new_tokens or source.task.max_new_tokens,
         obligations=model_obligations(source),

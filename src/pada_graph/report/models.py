@@ -11,6 +11,7 @@ from pada_graph.report.rounds import RoundFiles
 from pada_graph.rundir import RunDir
 from pada_graph.state import Prediction
 from pada_graph.stats import describe, score
+from pada_graph.stats.accuracy import DEPENDENT, share_groups
 from pada_graph.task_file import task_name
 from pada_graph.tasks import task_of_run
 from pada_graph.tasks.base import Task
@@ -111,6 +112,12 @@ def described(run: RunDir, config: Mapping[str, Any]) -> list[dict[str, Any]]:
         if predictions:
             found.append({"name": model_name(iteration), **score(predictions), **describe(predictions, chance)})
     return found
+
+
+def dependent(run: RunDir, config: Mapping[str, Any]) -> str:
+    """What has to be said of the intervals where validation's items come in groups; else nothing."""
+    task = task_of(run, config)
+    return DEPENDENT * share_groups(task.group(row) for row in run.rows_so_far("data/validation.jsonl"))
 
 
 def model_name(iteration: int | None) -> str:

@@ -1,7 +1,7 @@
 """One model on one split: accuracy, its interval, and what makes an accuracy suspicious."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from typing_extensions import TypedDict
 
@@ -65,7 +65,6 @@ def describe(predictions: Sequence[Prediction], chance: float | None) -> Describ
     n = len(predictions)
     accuracy = sum(prediction["correct"] for prediction in predictions) / n
     parsed = Counter(prediction["parsed"] for prediction in predictions if prediction["parsed"] is not None)
-    groups = [prediction["group"] for prediction in predictions if prediction["group"] is not None]
     letters = parsed if all(len(answer) == 1 and "A" <= answer <= "Z" for answer in parsed) else Counter[str]()
     return {
         "chance": chance,
@@ -73,5 +72,11 @@ def describe(predictions: Sequence[Prediction], chance: float | None) -> Describ
         "answers": dict(sorted(letters.items())),
         "majority_share": max(letters.values()) / n if letters else None,
         "measures": measures(predictions),
-        "grouped": len(set(groups)) < len(groups),
+        "grouped": share_groups(prediction["group"] for prediction in predictions),
     }
+
+
+def share_groups(groups: Iterable[str | None]) -> bool:
+    """Whether some of the items share a group, so that `DEPENDENT` holds; None is an item of no group."""
+    named = [group for group in groups if group is not None]
+    return len(set(named)) < len(named)
