@@ -4,6 +4,7 @@ A figure is a rate (more is better) or a cost (less is better); `ratio` is ours 
 how much of the floor's speed ours reaches, 1 being all of it.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -29,6 +30,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PEERS = ROOT / "build" / "peers"
 PAIRS = 5  # the least that a median is taken of
+GIVEN = dict(os.environ)  # before the package set in it what it prefers: peers run as they come
+THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_")  # what these variables begin with decides how fast CPUs compute
 WIDTH = 150  # characters of the table where no terminal says otherwise
 
 
@@ -70,8 +73,8 @@ def in_turn(sides: Mapping[str, Callable[[], T]], times: int = PAIRS, key: str =
     """Run each side once, then each again, `times` times, so that all meet the machine in the same moods.
 
     Every second round begins at the other end: what comes first may find colder caches. Rounds that take many minutes
-    have a `key`, which names them and what they depend on: those of an interrupted run of the same code on such a CPU
-    count. They are JSON-native then, and in build/rounds until `forget`.
+    have a `key`, which names them and what they depend on: those of an interrupted run of the same code and packages on
+    such a CPU count. They are JSON-native then, and in build/rounds until `forget`.
     """
     path = _rounds(key) if key else None
     if path and (not REVISION or REVISION.endswith("-dirty")):  # nobody knows of which code those before are
@@ -97,7 +100,9 @@ def forget(key: str) -> None:
 
 def _rounds(key: str) -> Path:
     where = re.sub(r"\W+", "-", str(machine()["cpu"]))  # of another machine they are no part of this one's median
-    return ROOT / "build" / "rounds" / f"{key}_{where}_{REVISION}.jsonl"
+    installed = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
+    with_what = hashlib.sha256("\n".join(installed).encode()).hexdigest()[:8]
+    return ROOT / "build" / "rounds" / f"{key}_{where}_{with_what}_{REVISION}.jsonl"
 
 
 def medians(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, float]:
@@ -122,13 +127,19 @@ class Process:
     output: str
 
 
+def as_given() -> None:
+    """Take back what importing the package has set, for a peer that runs in this process; before torch is imported."""
+    os.environ.clear()
+    os.environ.update(GIVEN)
+
+
 def process(command: list[str | Path], env: Mapping[str, str] | None = None) -> Process:
-    """Run a command to its end.
+    """Run a command to its end, in the environment in which this process was started and `env`.
 
     Raises:
         RuntimeError: it failed; with the end of what it printed.
     """
-    words, environment = [str(word) for word in command], {**os.environ, **(env or {})}
+    words, environment = [str(word) for word in command], {**GIVEN, **(env or {})}
     started = time.perf_counter()
     child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     assert child.stdout is not None
@@ -142,7 +153,11 @@ def process(command: list[str | Path], env: Mapping[str, str] | None = None) -> 
 
 
 def peer_python(name: str, *packages: str) -> Path:
-    """The Python of a peer's own virtual environment in build/peers, made if it is not there."""
+    """The Python of a peer's own virtual environment in build/peers, made if it is not there.
+
+    Raises:
+        RuntimeError: a package could not be installed; pip has said why.
+    """
     folder = PEERS / name
     python = folder / "bin" / "python"
     ready, wanted = folder / "ready", "\n".join(packages)
@@ -150,7 +165,8 @@ def peer_python(name: str, *packages: str) -> Path:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for package in packages:  # one by one: torch's version is fixed before anything asks for another
-            subprocess.run([*pip, package], check=True)
+            if subprocess.run([*pip, package], check=False).returncode:
+                raise RuntimeError(f"{name} cannot be measured: pip could not install {package} in {folder}")
         ready.write_text(wanted)
     return python
 
@@ -166,7 +182,8 @@ def machine() -> dict[str, object]:
         platform.processor(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": round(memory / 2**30), "system": platform.system()}
+    found = {"cpu": cpu, "cores": os.cpu_count(), "memory_gb": round(memory / 2**30), "system": platform.system()}
+    return found | {name: value for name, value in sorted(GIVEN.items()) if name.startswith(THREADS)}
 
 
 def gpu(device: str) -> dict[str, object]:

@@ -33,7 +33,10 @@ def rounds(events: list[dict[str, Any]]) -> dict[int, Counter[str]]:
 
 def main() -> None:
     rows, packages = [], {}
-    for place in map(Path, sys.argv[1:]):
+    places = [Path(word) for word in sys.argv[1:]]
+    if not places:
+        sys.exit("Name the directories of finished runs: python -m benchmarks.overlap RUN_DIR [RUN_DIR ...]")
+    for place in places:
         events = [json.loads(line) for line in (place / "events.jsonl").read_text().splitlines()]
         found = json.loads((place / "environment.json").read_text())
         del found["platform"]

@@ -4,11 +4,11 @@
 
 FOLDER holds the public data sets, a folder each. All three answer the same rendered prompts with the same model
 (builtin:smollm2-135m, untuned), dtype, stops and limits, greedily, in turn. lm-eval runs at the best of its batch sizes
-1 to 128, found once; the loop calls `generate` on 16 prompts at a time, padded, in the rows' order. Loading counts for
-none. The floor is the machine's: every token, of prompts (what all begin with once) and of our answers, at the speed of
-the fastest forward pass measured here on those prompts without padding, by the model as ours has laid it out. Fewer
-than five rounds are a trial: shown and not kept. Rounds of a run that was interrupted count. bfloat16 has files of its
-own.
+1 to 512, found once; the loop, in our process, calls `generate` on 16 prompts at a time, padded, in the rows' order.
+Loading counts for none. The floor is the machine's: every token, of prompts (what all begin with once) and of our
+answers, at the speed of the fastest forward pass measured here on those prompts without padding, by the model as ours
+has laid it out. Fewer than five rounds or 40 rows are a trial: shown and not kept. Rounds of a run that was interrupted
+count. bfloat16 has files of its own.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import PAIRS, Row, compared, forget, in_turn, peer_python, save, seconds, versions
+from benchmarks.measure import GIVEN, PAIRS, Row, compared, forget, in_turn, peer_python, save, seconds, versions
 
 from pada_graph.config import Student
 from pada_graph.sources import read_source
@@ -36,8 +36,9 @@ MODEL = "builtin:smollm2-135m"
 LIMITS = {"squad": 20, "arc_challenge": 4, "gsm8k": 128}  # new tokens
 SPLITS = {"squad": "validation", "arc_challenge": "validation", "gsm8k": "test"}
 GOALS = {"squad": 1.5, "arc_challenge": 1.25, "gsm8k": 1.5}
-FORWARD = {"cpu": (2, 4, 8), "cuda": (16, 64, 128)}  # prompts in one pass
-LM_EVAL_BATCHES = (8, 16, 32, 64, 128)
+FORWARD = {"cpu": (2, 4, 8, 16), "cuda": (16, 64, 128)}  # prompts in one pass; ours reads up to 2,048 tokens in one
+LM_EVAL_BATCHES = (8, 16, 32, 64, 128, 256, 512)
+FEWEST = 40  # rows of a result that is kept
 LM_EVAL = ("torch==2.13.0", "lm-eval[hf]==0.4.13", "transformers==5.23.0")
 
 
@@ -51,6 +52,7 @@ class LmEval:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=GIVEN,
         )
         self._reply()
 
@@ -99,7 +101,7 @@ def forward_speed(model: Any, prompts: list[list[int]]) -> float:
     order = sorted(prompts, key=len)
     found = []
     for size in FORWARD[model.device.type]:
-        middle = order[len(order) // 2 - size // 2 :][:size]
+        middle = order[max(0, len(order) // 2 - size // 2) :][:size]
         width = len(middle[0])  # the shortest: cut to one length, so that nothing is padding
         ids = torch.tensor([prompt[:width] for prompt in middle], device=model.device)
         for _ in range(5):
@@ -192,7 +194,7 @@ def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namesp
         print(f"{name}: seconds of {side} in each round {[round(run['seconds'], 1) for run in runs]}", flush=True)
     texts, theirs = took["ours"][-1]["texts"], [text.strip() for text in took["lm-eval"][-1]["texts"]]
 
-    answered = sum(len(tokenizer(text)["input_ids"]) + 1 for text in texts)
+    answered = sum(len(tokenizer(text)["input_ids"]) for text in texts)  # of each answer the last token is not read
     tokens = sum(map(len, encoded)) - head * (count - 1) + answered
     floor = forward_speed(sides.predictor._base, encoded) * count / tokens
     speed = {side: count / median(run["seconds"] for run in runs) for side, runs in took.items()}
@@ -220,9 +222,9 @@ def main() -> None:
     given = parser.parse_args()
     prompts = {name: some_prompts(name, given.folder, given.rows) for name in given.tasks.split(",")}
     sides, packages = Sides.load(given.dtype), versions(("torch", "transformers")) | {"lm-eval": LM_EVAL[1]}
-    kept = given.times >= PAIRS
+    kept = given.times >= PAIRS and given.rows >= FEWEST
     for name, asked in prompts.items():  # each takes long: what is measured is kept at once
-        key = f"predictions_{name}_{given.rows}_{given.dtype}" if kept else ""
+        key = f"predictions_{name}_{given.rows}_{given.dtype}_{models.device()}" if kept else ""
         rows = measured(name, asked, sides, given, key)
         part = name if given.dtype == "float32" else f"{name}_{given.dtype}"
         save("predictions", rows, packages, models.device(), part=part, kept=kept)

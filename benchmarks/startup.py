@@ -22,6 +22,7 @@ from pada_graph.config import Lora
 from pada_graph.executors import forks
 from pada_graph.executors.local import LocalTrainer, environment
 from pada_graph.services import TrainJob
+from pada_graph.student import models
 
 PLAIN = "import json"
 PACKAGE = "import pada_graph"
@@ -77,15 +78,17 @@ def main() -> None:
         job(LocalTrainer)  # starts the server
         jobs = in_turn({"fork": lambda: job(LocalTrainer), "new": lambda: job(NewProcesses)}, given.times)
     fork, new = median(jobs["fork"]), median(jobs["new"])
+    forked = not any(device.exists() for device in forks.DEVICES)  # with a GPU each job has a new process
     rows = [
         compared("import pada_graph", "s", imported, more_is_better=False, goal="< 0.3 s", met=imported < 0.3),
         compared("pada-graph --help", "s", took["help"], more_is_better=False, goal="< 0.7 s", met=took["help"] < 0.7),
         compared(
             "a training job, beside training", "s", fork, peer=new, peer_name="a new process each",
-            more_is_better=False, goal="measured and cut", met=fork < new,
+            more_is_better=False, goal="measured and cut" if forked else "", met=fork < new if forked else None,
         ),
     ]  # fmt: skip
-    save("startup", rows, versions(("torch", "transformers", "trl")), kept=given.times >= PAIRS)
+    packages = versions(("torch", "transformers", "trl"))
+    save("startup", rows, packages, models.device(), kept=given.times >= PAIRS)
 
 
 if __name__ == "__main__":

@@ -103,12 +103,12 @@ def benchmark(script: str) -> str:
 
 def goals() -> str:
     """The goals that what is kept in benchmarks/results misses."""
-    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.rglob("*.json"))]
     missed = [row for found in files for row in found["rows"] if row["met"] is False]
     lines = ["All goals are met but these:", ""] if missed else ["All goals are met."]
     for row in missed:
         share = "" if row["share_of_floor"] is None else f", {row['share_of_floor']:.0%} of the floor"
-        found = f"{row['ratio']:.4g} x {row['peer_name']}{share}"
+        found = f"{row['ours']:.4g}" if row["ratio"] is None else f"{row['ratio']:.4g} x {row['peer_name']}{share}"
         lines.append(f"- {row['name']} ({row['unit']}): {found}; the goal is {row['goal']}")
     return "\n".join(lines)
 

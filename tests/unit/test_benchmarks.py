@@ -4,14 +4,17 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from benchmarks import measure, teacher_calls
 from benchmarks.peers import running
 
+ROOT = Path(__file__).parents[2]
 PEERS = list(running.LIBRARIES)
 
 
@@ -136,3 +139,26 @@ def test_every_second_round_begins_at_the_other_end() -> None:
     sides = {name: partial(order.append, name) for name in "abc"}
     assert measure.in_turn(sides, 3) == {name: [None] * 3 for name in "abc"}
     assert "".join(order) == "abccbaabc"
+
+
+def test_a_peer_runs_without_what_importing_the_package_sets() -> None:
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    show = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    code = (
+        "import os, sys; from benchmarks import measure; import pada_graph; print(os.environ['OMP_WAIT_POLICY']);"
+        f"print(measure.process([sys.executable, '-c', {show!r}]).output, end='');"
+        f"measure.as_given(); {show}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=plain, cwd=ROOT)
+    assert done.stdout.split() == ["passive", "None", "None"]
+
+
+def test_a_package_that_cannot_be_installed_leaves_a_peer_out_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "PEERS", tmp_path)
+    monkeypatch.setattr(measure.venv, "create", lambda folder, **_: (folder / "bin").mkdir(parents=True))
+    monkeypatch.setattr(measure.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    with pytest.raises(RuntimeError, match=r"curator cannot be measured: pip could not install curator==9"):
+        measure.peer_python("curator", "curator==9")
+    assert not (tmp_path / "curator/ready").exists()
