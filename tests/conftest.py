@@ -4,7 +4,10 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("tests", deadline=None, derandomize=True, print_blob=True)  # a slow moment is no failure
+settings.load_profile("tests")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -6,11 +6,14 @@ are never told. So the first error of a session, an interrupt among them, is wri
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from pada_graph.errors import StoppedError
+
+LOOKS = 0.5  # seconds of a nap between two looks at whether the session has to stop
 
 
 class Stop:
@@ -40,6 +43,19 @@ def check() -> None:
     """
     if (stop := current.get()) is not None and stop.first is not None:
         raise StoppedError(f"The run is stopping: {stop.first}")
+
+
+def sleep(seconds: float) -> None:
+    """Sleep, but end early where the session of the node at work has to stop.
+
+    Raises:
+        StoppedError: as `check`.
+    """
+    until = time.monotonic() + seconds
+    check()
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, LOOKS))
+        check()
 
 
 def at_interrupt(tell: Callable[[], None]) -> Callable[[], None]:

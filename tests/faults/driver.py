@@ -20,7 +20,7 @@ import numpy as np
 from langgraph.checkpoint.sqlite import SqliteSaver
 from safetensors.numpy import save_file
 
-from pada_graph import cli, clustering
+from pada_graph import cli, clustering, stopping
 from pada_graph.executors import local
 from pada_graph.rundir import RunDir
 from pada_graph.services import Completion, Progress, TrainJob
@@ -85,9 +85,10 @@ class WholeTrainer(FakeTrainer):
 def main(spec: dict[str, Any]) -> None:
     """Run spec["config"] in spec["run_dir"]; never returns.
 
-    "fault" is {"at": a point, "nth": from 1, "when": "before" | "after", "do": "kill" | "limit" | "fill"}; "stderr" a
-    file descriptor for the command's messages; "trainer" "fake" or "local"; "student" "fake" or "real"; "counts" a
-    file for how often each point was passed; "naps" what waits between tries are multiplied with.
+    "fault" is {"at": a point, "nth": from 1, "when": "before" | "after", "do": "kill" | "limit" | "fill"}; at "rename"
+    "to", a file's name, may stand for "nth". "stderr" is a file descriptor for the command's messages; "trainer" "fake"
+    or "local"; "student" "fake" or "real"; "counts" a file for how often each point was passed; "naps" what waits
+    between tries are multiplied with.
     """
     silence(spec.get("stderr"))
     clustering.SentenceEmbedder = LoadedEmbedder  # type: ignore[misc, assignment]
@@ -117,7 +118,7 @@ def silence(stderr: int | None) -> None:
 def hurry(factor: float) -> None:
     """Shorten the waits between tries."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("pada_graph.teacher") and getattr(module, "sleep", None) is time.sleep:
+        if name.startswith("pada_graph.teacher") and getattr(module, "sleep", None) is stopping.sleep:
             module.sleep = lambda seconds: time.sleep(factor * seconds)  # type: ignore[attr-defined]
 
 
@@ -126,7 +127,10 @@ def strike(owner: Any, method: str, count: Iterator[int], name: str, fault: dict
     original: Callable[..., Any] = getattr(owner, method)
 
     def counted(*args: Any, **kwargs: Any) -> Any:
-        struck = next(count) == fault.get("nth") and name == fault["at"]
+        number = next(count)
+        struck = name == fault.get("at") and (
+            Path(args[-1]).name == fault["to"] if "to" in fault else number == fault["nth"]
+        )
         if struck and fault["when"] == "before":
             do(fault["do"], Path(run_dir))
         result = original(*args, **kwargs)

@@ -230,10 +230,10 @@ def test_row_05_a_reply_that_comes_too_late_costs_one_more_call_and_the_journal_
 ) -> None:
     def script(request: Request) -> Answer | str:
         late = request.nth == 0 and int(request.prompt) % 2
-        return Answer("late", delay=8) if late else f"re {request.prompt}"
+        return Answer("late", delay=12) if late else f"re {request.prompt}"
 
     with FakeProvider(script) as provider:
-        teacher = teacher_for(one_model(provider, dialect, timeout=2), tmp_path)
+        teacher = teacher_for(one_model(provider, dialect, timeout=4), tmp_path)
         teacher.load()
         with ThreadPoolExecutor(8) as pool:
             replies = list(pool.map(lambda number: teacher.ask("judge", str(number), item="a").text, range(8)))
@@ -250,7 +250,7 @@ def test_row_05_a_provider_that_is_always_late_is_asked_twice_and_then_stops_the
     monkeypatch.setattr(retries, "sleep", lambda seconds: None)
     late = True
     with FakeProvider(lambda request: Answer("done", delay=30 if late else 0)) as provider:
-        teacher = teacher_for(provider.openai(timeout=1), tmp_path)
+        teacher = teacher_for(provider.openai(timeout=3), tmp_path)
         with pytest.raises(StoppedError, match="did not answer"):
             teacher.ask("judge", "hi", item="a")
         teacher.close()

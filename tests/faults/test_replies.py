@@ -279,6 +279,13 @@ def test_row_09_the_gate_itself_lets_no_bad_rating_through(bad):
     assert found == {} and "s1" in problems
 
 
+def test_a_rating_without_words_is_one():
+    review = {"sample_id": "s1", "adherence": 9, "utility": 9, "relevance": 9}
+    for words in ({}, {"feedback": None}, {"feedback": ""}):
+        found, problems, _ = read_items(Reply(json.dumps([review | words]), "stop", 0, 0), ["s1"], PatternRating)
+        assert problems == {} and not found["s1"].feedback
+
+
 def test_row_10_a_batch_that_never_passes_is_regenerated_three_times_and_dropped(sums, tmp_path):
     teacher = FakeTeacher(rating=lambda item, attempt: 3.0)
     metrics = run(config(sums), tmp_path / "run", services=fake_services(teacher=teacher))

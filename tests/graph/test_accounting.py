@@ -101,20 +101,19 @@ def test_every_sample_asked_for_has_one_fate_whatever_the_models_send(deeds, gat
 def check_books(directory: Path, metrics: dict) -> None:
     """The identity and the multiset of ids: plan, attempts, batches, files, rounds, run."""
     balance(metrics["accounting"])
-    accepted_so_far = 0
-    for entry in metrics["iterations"][1:]:
-        folder = directory / f"iteration_{entry['iteration']}"
+    accepted_so_far = requested_so_far = 0
+    entries = {entry["iteration"]: entry for entry in metrics["iterations"]}
+    rounds = sorted(file.parent for file in directory.glob("iteration_*/batches.jsonl"))
+    assert rounds
+    for folder in rounds:
         plan, batches = jsonl(folder / "plan.jsonl"), jsonl(folder / "batches.jsonl")
         slots = Counter(slot["sample_id"] for batch in plan for slot in batch["slots"])
         accepted, rejected = jsonl(folder / "synthetic_accepted.jsonl"), jsonl(folder / "rejected.jsonl")
         assert set(slots.values()) == {1}
         assert Counter(s["id"] for s in accepted) + Counter(r["sample_id"] for r in rejected) == slots
-        balance(entry["accounting"])
-        assert entry["accounting"]["requested"] == slots.total()
-        assert entry["accounting"]["accepted"] == len(accepted)
-        fates = Counter(r["fate"] for r in rejected)
-        assert all(entry["accounting"][fate] == fates[fate] for fate in FATES[1:])
+        fates = Counter({"accepted": len(accepted)}) + Counter(r["fate"] for r in rejected)
         assert all(r["reason"] for r in rejected)
+        assert {fate: sum(batch[fate] for batch in batches) for fate in FATES} == {fate: fates[fate] for fate in FATES}
         for batch in batches:
             balance(batch)
             assert batch["accepted_batch"] == (batch["accepted"] > 0)
@@ -122,9 +121,16 @@ def check_books(directory: Path, metrics: dict) -> None:
             for books in batch["books"]:
                 balance(books)
         accepted_so_far += len(accepted)
-        trained = Counter(row["id"] for row in jsonl(folder / "train.jsonl")) if accepted else Counter()
-        assert not accepted or (max(trained.values()) == 1 and trained.total() == 20 + accepted_so_far)
-        assert entry["synthetic_rows"] == accepted_so_far
+        requested_so_far += slots.total()
+        entry = entries.get(int(folder.name.removeprefix("iteration_")))
+        assert bool(entry) == bool(accepted)  # nothing new is no new student
+        if entry:
+            assert entry["accounting"] == {"requested": slots.total(), **{fate: fates[fate] for fate in FATES}}
+            trained = Counter(row["id"] for row in jsonl(folder / "train.jsonl"))
+            assert max(trained.values()) == 1 and trained.total() == 20 + accepted_so_far
+            assert entry["synthetic_rows"] == accepted_so_far
+    assert metrics["accounting"]["requested"] == requested_so_far
+    assert metrics["accounting"]["accepted"] == accepted_so_far
 
 
 def balance(books: dict) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pada_graph.accounting import FATES
 from pada_graph.errors import InputError
 from pada_graph.nodes import evaluate
 from pada_graph.nodes import open as opening
+from pada_graph.nodes.orchestrator import best_iteration
 from pada_graph.rundir import RunDir
 from tests.fakes import (
     FakePredictor,
@@ -182,7 +184,8 @@ def test_feedback_quotes_the_rejected_sample_but_never_held_out_text(sums, tmp_p
         "the sample based on e1: unusable, it is too close to well-known text" in prompt for prompt in second
     )
     assert all(validation["prompt"] not in prompt for prompt in second)
-    assert all("sample 'What is " in prompt for prompt in second if '"s2"' in prompt)
+    longer = [prompt for prompt in second if '"e2"' in prompt]
+    assert longer and all("the sample based on e2, 'What is " in prompt for prompt in longer)
 
 
 def test_validation_and_test_rows_reach_no_generator_and_no_training_file(sums, tmp_path):
@@ -193,6 +196,75 @@ def test_validation_and_test_rows_reach_no_generator_and_no_training_file(sums, 
     for split in ("validation", "test"):
         for row in jsonl(sums / f"{split}.jsonl"):
             assert row["prompt"] not in shown and row["prompt"] not in trained
+
+
+@pytest.mark.parametrize(
+    ("validation", "best"), [([0.5, 0.6, 0.4], 1), ([0.5, 0.5], 0), ([0.3, 0.5, 0.5], 1), ([0], 0)]
+)
+def test_validation_alone_chooses_the_iteration_and_the_earlier_of_two_that_are_level(validation, best):
+    def scored(iteration, split, accuracy):
+        return {"iteration": iteration, "split": split, "score": {"accuracy": accuracy}}
+
+    evaluations = [scored(None, "validation", 0.9)]
+    for iteration, accuracy in enumerate(validation):
+        evaluations += [scored(iteration, "validation", accuracy), scored(iteration, "train", 1 - accuracy)]
+    assert best_iteration(evaluations) == best
+
+
+def test_iterations_that_got_worse_are_neither_chosen_nor_tested(sums, tmp_path):
+    predictor = FakePredictor(known=10, per_row=-0.1)
+    metrics = run(config(sums), tmp_path / "run", services=fake_services(predictor=predictor))
+    correct = [entry["validation"]["correct"] for entry in metrics["iterations"]]
+    assert correct == [8, 7, 6] and metrics["best_iteration"] == 0
+    assert [bool(entry["test"]) for entry in metrics["iterations"]] == [True, False, False]
+    assert metrics["untuned"]["test"]["correct"] == 10
+
+
+@pytest.mark.parametrize(("share", "patterns"), [(0.0, 0), (0.3, 3), (1.0, 10)])
+def test_a_round_is_shared_between_patterns_and_train_errors_as_the_configuration_says(sums, tmp_path, share, patterns):
+    run(config(sums, iterations=1, generation__pattern_share=share), tmp_path / "run", services=fake_services())
+    accepted = jsonl(tmp_path / "run/iteration_1/synthetic_accepted.jsonl")
+    assert Counter(s["branch"] for s in accepted) == Counter({"pattern": patterns, "error": 10 - patterns})
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("analyze_errors", "round 1: no failure could be analysed"),
+        ("categorize_pattern", "cluster 0 is left out"),
+        ("draft_strategy", "the pattern has no strategy"),
+    ],
+)
+def test_an_analyst_without_a_usable_word_leaves_the_round_to_the_train_errors(sums, tmp_path, step, said):
+    def wordless(role, item, attempt, text):
+        return "As you wish." if f"/{step}/" in item else text
+
+    services = fake_services(teacher=FakeTeacher(mangle=wordless))
+    metrics = run(config(sums, iterations=1), tmp_path / "run", services=services)
+    assert any(said in note for note in metrics["notes"])
+    assert "round 1: no strategy to follow; the error branch takes the whole share" in metrics["notes"]
+    accepted = jsonl(tmp_path / "run/iteration_1/synthetic_accepted.jsonl")
+    assert [sample["branch"] for sample in accepted] == ["error"] * 10
+
+
+def test_a_round_with_neither_a_strategy_nor_train_errors_ends_the_run(sums, tmp_path):
+    def wordless(role, item, attempt, text):
+        return "As you wish." if "/draft_strategy/" in item else text
+
+    teacher = FakeTeacher(mangle=wordless)
+    metrics = run(config(sums, train_errors__enabled=False), tmp_path / "run", services=fake_services(teacher=teacher))
+    assert metrics["stop_reason"].startswith("round 1: nothing to generate from")
+    assert metrics["accounting"]["requested"] == 0 and metrics["best_iteration"] == 0
+    assert {role for role, *_ in teacher.prompts} == {"analyst"}
+
+
+@pytest.mark.parametrize(("on_exhausted", "accepted"), [("drop", 0), ("keep_best", 10)])
+def test_without_regenerations_the_first_look_at_a_batch_is_the_last(sums, tmp_path, on_exhausted, accepted):
+    teacher = FakeTeacher(rating=lambda item, attempt: 3.0)
+    settings = config(sums, iterations=1, quality__max_regenerations=0, quality__on_exhausted=on_exhausted)
+    metrics = run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
+    assert metrics["accounting"]["accepted"] == accepted
+    assert {attempt for _, _, attempt, _ in teacher.prompts} == {0}
 
 
 def test_the_test_split_is_answered_once_at_the_end(sums, tmp_path):

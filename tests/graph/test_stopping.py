@@ -1,17 +1,19 @@
 """A session that has to stop sends no further teacher call and starts no further node; a later one starts clean."""
 
 import asyncio
+import contextvars
 import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from pada_graph import build_graph, lock, run
+from pada_graph import build_graph, lock, run, stopping
 from pada_graph.errors import StoppedError
-from tests.fake_provider import FakeProvider
+from tests.fake_provider import Answer, FakeProvider
 from tests.fakes import FakePredictor, FakeTeacher, FakeTrainer, fake_services, write_sums
 from tests.graph.test_loop import config
 from tests.provider_tools import echo, teacher_for
@@ -74,7 +76,7 @@ def test_an_interrupt_is_told_to_the_nodes_of_the_inner_graph(sums, tmp_path, wh
             graph.invoke({"run_dir": str(tmp_path / "run")}, limits, context=settings)
         else:
             run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
-    assert teacher.later <= 6 and len(teacher.prompts) < whole / 2  # without the stop: all of the round
+    assert teacher.later <= 12 and len(teacher.prompts) < whole / 2  # without the stop: all of the round
     assert signal.getsignal(signal.SIGINT) is before
     if not bare:  # a later session starts clean
         assert run(settings, tmp_path / "run", services=fake_services())["accounting"]["requested"] == 60
@@ -84,7 +86,7 @@ def test_after_a_nodes_first_error_no_other_node_starts_and_that_error_is_the_on
     teacher = Struck(fail)
     with pytest.raises(StoppedError, match="the provider refused this one"):
         run(config(sums, **MANY), tmp_path / "run", services=fake_services(teacher=teacher))
-    assert teacher.later <= 6 and len(teacher.prompts) < whole / 2
+    assert teacher.later <= 12 and len(teacher.prompts) < whole / 2
 
 
 def test_a_session_that_stops_sends_nothing_and_the_next_one_does(tmp_path):
@@ -105,6 +107,27 @@ def test_a_session_that_stops_sends_nothing_and_the_next_one_does(tmp_path):
         with lock.locked(tmp_path), lock.at_work(tmp_path):
             teacher.ask("judge", "hi", item="b")
         assert len(provider.requests) == 2
+        teacher.close()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_call_that_waits_for_the_provider_ends_soon_after_its_session_has_to_stop(tmp_path, status):
+    stop = stopping.Stop()
+
+    def ask():
+        stopping.current.set(stop)
+        teacher.ask("judge", "hi", item="a")
+
+    with FakeProvider(lambda request: Answer("later", status=status, headers={"Retry-After": "60"})) as provider:
+        teacher = teacher_for(provider.openai(), tmp_path)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(contextvars.copy_context().run, ask)
+            while not provider.requests and not waiting.done():
+                time.sleep(0.01)
+            stop.tell(StoppedError("the disk is full"))
+            with pytest.raises(StoppedError, match="stopping: the disk is full"):
+                waiting.result(30)
+        assert (len(provider.requests), teacher.journal.calls()) == (1, 0)  # refused: nothing is paid
         teacher.close()
 
 

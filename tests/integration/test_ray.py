@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -287,9 +288,10 @@ def test_a_run_whose_worker_is_killed_goes_on_and_ends_as_the_local_one(local_ru
         while not ended.is_set():
             log = directory / "iteration_0/training_log.jsonl"
             if log.exists() and log.read_text().count("\n") > 12:
-                for process in psutil.process_iter(["cmdline"]):
-                    if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_run"):
-                        process.kill()
+                for process in psutil.Process().children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        if "".join(process.cmdline()[:1]).startswith("ray::_run"):
+                            process.kill()
                 return
             time.sleep(0.02)
 

@@ -20,12 +20,13 @@ REPLY = Reply("yes", "stop", 1, 2)
 def budget(
     max_usd: float | None = None,
     max_calls: int | None = None,
+    max_tokens: int | None = None,
     price: Price | None = DOLLAR_A_TOKEN,
     longest: int = 10,
     spent: dict | None = None,
     in_doubt: tuple = (),
 ) -> Budget:
-    limits = Limits(max_usd=max_usd, max_calls=max_calls)
+    limits = Limits(max_usd=max_usd, max_calls=max_calls, max_tokens=max_tokens)
     return Budget(limits, dict.fromkeys(ROLES, price), dict.fromkeys(ROLES, longest), spent or {}, in_doubt)
 
 
@@ -51,8 +52,16 @@ def test_a_refused_call_costs_nothing_and_one_that_vanishes_costs_its_bound():
         pass
 
 
-def test_a_reply_without_a_token_count_costs_its_bound():
-    account = budget(max_usd=2 * BOUND - 1)
+def until_one_waits(account: Budget) -> None:
+    until = time.monotonic() + 10
+    while not account._changed._waiters:  # type: ignore[attr-defined]
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("limit", ["max_usd", "max_tokens"])
+def test_a_reply_without_a_token_count_costs_its_bound(limit):
+    account = budget(**{limit: 2 * BOUND - 1})
     with account.reserved("judge", "hello") as charge:
         charge.settle(Reply("yes", "stop", 0, 0))
     with pytest.raises(StoppedError), account.reserved("judge", "hello"):
@@ -78,7 +87,7 @@ def test_a_call_waits_for_those_in_flight_if_it_may_still_fit():
         running = pool.submit(first)
         assert entered.wait(10)
         waiting = pool.submit(second)
-        time.sleep(0.05)
+        until_one_waits(account)
         assert not waiting.done()
         released = time.monotonic()
         leave.set()
@@ -105,7 +114,7 @@ def test_a_call_that_waited_is_not_sent_once_the_session_has_to_stop():
         running = pool.submit(first)
         assert entered.wait(10)
         waiting = pool.submit(second)
-        time.sleep(0.05)
+        until_one_waits(account)
         stop.tell(StoppedError("the disk is full"))
         leave.set()
         with pytest.raises(StoppedError, match="stopping: the disk is full"):
@@ -130,10 +139,11 @@ def test_what_rounding_leaves_of_a_reservation_keeps_no_call_waiting():
     assert not thread.is_alive()
 
 
-def test_what_was_spent_before_counts():
+@pytest.mark.parametrize(("limit", "words"), [("max_usd", r"\$84\.00 of"), ("max_tokens", "84 tokens of")])
+def test_what_was_spent_before_counts(limit, words):
     spent = {"judge": Spending(sent=3, finished=2, input_tokens=5, output_tokens=5)}
-    account = budget(max_usd=10 + BOUND, spent=spent, in_doubt=[("judge", "")])
-    with pytest.raises(StoppedError, match=r"\$84\.00 of"), account.reserved("judge", "hello"):  # 10 + 64 + 10
+    account = budget(**{limit: 10 + BOUND}, spent=spent, in_doubt=[("judge", "")])
+    with pytest.raises(StoppedError, match=words), account.reserved("judge", "hello"):  # 10 + 64 + 10
         pass
     account = budget(max_calls=3, spent=spent)
     with pytest.raises(StoppedError, match="3 teacher calls were made, 3 are allowed"), account.reserved("judge", ""):

@@ -104,7 +104,11 @@ def test_a_connection_that_the_server_closed_is_made_anew(server: Server) -> Non
     with httpx2.Client(transport=OwnConnections()) as client:
         for _ in range(3):
             assert server.ask(client) == "ok"
-            time.sleep(0.2)  # until the server has hung up
+            for _ in range(1000):
+                if server.open == 0:
+                    break
+                time.sleep(0.01)
+            time.sleep(0.1)  # until it has hung up
     assert len({port for _, port in server.used}) == 3
 
 

@@ -23,7 +23,7 @@ class Rating(BaseModel):
     sample_id: str
     utility: float = Field(ge=1, le=10, allow_inf_nan=False)
     relevance: float = Field(ge=1, le=10, allow_inf_nan=False)
-    feedback: str = ""
+    feedback: str | None = None
 
 
 class PatternRating(Rating):
@@ -160,7 +160,7 @@ def _as_review(sample_id: str, rating: Rating) -> Review:
         "utility": rating.utility,
         "relevance": rating.relevance,
         "score": sum(dimensions) / len(dimensions),
-        "feedback": rating.feedback,
+        "feedback": rating.feedback or "",
     }
 
 

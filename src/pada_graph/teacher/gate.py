@@ -10,9 +10,10 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic
 
 from pada_graph.errors import StoppedError
+from pada_graph.stopping import sleep
 from pada_graph.teacher.provider_errors import LONGEST_WAIT, is_throttle, retry_after
 
 CUT = 0.75  # of the calls in flight are left after a throttled burst
@@ -43,7 +44,11 @@ class Gate:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one of the places while a call runs. Errors of the call pass through; throttling closes the gate."""
+        """Hold one of the places while a call runs. Errors of the call pass through; throttling closes the gate.
+
+        Raises:
+            StoppedError: the session has to stop, and the call was waiting to be sent.
+        """
         with self._turn:
             while self._flying >= self.limit:
                 self._turn.wait()

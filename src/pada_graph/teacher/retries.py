@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, TypeVar
 
 from pada_graph.errors import StoppedError
+from pada_graph.stopping import sleep
 from pada_graph.teacher.gate import LONGEST_BACKOFF, Gate
 from pada_graph.teacher.provider_errors import LONGEST_WAIT, is_late, is_throttle, is_transient, retry_after
 
@@ -29,7 +30,8 @@ def with_retries(call: Callable[[], R], gate: Gate) -> R:
     else. Any other error is this call's own: it waits outside, as long as Retry-After says and a random time more.
 
     Raises:
-        StoppedError: another call to the same model failed for good meanwhile, and so would this one.
+        StoppedError: another call to the same model failed for good meanwhile, and so would this one; or the session
+            has to stop, and this call was waiting.
         Exception: the last error of `call`, as it was.
     """
     tries = late = 0
