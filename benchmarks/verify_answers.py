@@ -12,7 +12,8 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pada_graph.config import ROLES, Models, parse_config
+from pada_graph.config import ROLES, Models
+from pada_graph.config_file import parse_config
 from pada_graph.nodes.verification import AnswerReply
 from pada_graph.prompts import render
 from pada_graph.rundir import RunDir

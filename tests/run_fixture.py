@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pada_graph.accounting import count_fates
-from pada_graph.config import parse_config
+from pada_graph.config_file import parse_config
 from pada_graph.rundir import RunDir
 from pada_graph.state import Fates
 from pada_graph.stats import paired, score

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pada_graph.telemetry import switch_off
 
 if TYPE_CHECKING:
-    from pada_graph.config import RunConfig, load_config
+    from pada_graph.config import RunConfig
+    from pada_graph.config_file import load_config
     from pada_graph.graph import build_graph
     from pada_graph.runner import run
     from pada_graph.services import Services
@@ -29,7 +30,7 @@ _HOME = {
     "RunConfig": "config",
     "Services": "services",
     "build_graph": "graph",
-    "load_config": "config",
+    "load_config": "config_file",
     "run": "runner",
     "tracked": "tracking",
 }

@@ -70,7 +70,7 @@ def _run(
     """Run and show it; with `write`, events go there, and all words to standard error."""
     from rich.console import Console
 
-    from pada_graph.config import load_config
+    from pada_graph.config_file import load_config
     from pada_graph.live import going_on, watching
     from pada_graph.nodes.open import default_run_dir
     from pada_graph.nodes.recorded_config import with_recorded_sizes
@@ -167,7 +167,7 @@ def doctor(
     unsafe_code_execution: Annotated[bool, typer.Option("--unsafe-code-execution", help=UNSAFE)] = False,
 ) -> None:
     """Check machine, packages, data and models; each teacher model gets one short call."""
-    from pada_graph.config import load_config
+    from pada_graph.config_file import load_config
     from pada_graph.doctor import examine
     from pada_graph.methods import used_roles
 
@@ -193,7 +193,7 @@ def plan(
     from rich.console import Console
 
     from pada_graph import plan as planning
-    from pada_graph.config import load_config
+    from pada_graph.config_file import load_config
     from pada_graph.hub import settle
 
     settings = load_config(config, set_)
@@ -222,7 +222,7 @@ def preview(
     from rich.console import Console
 
     from pada_graph import preview as previewing
-    from pada_graph.config import load_config
+    from pada_graph.config_file import load_config
     from pada_graph.hub import settle
     from pada_graph.live import describe
 
@@ -308,7 +308,7 @@ def reproduce(
     from rich.console import Console
 
     from pada_graph import reproduce as reproducing
-    from pada_graph.config import load_config
+    from pada_graph.config_file import load_config
     from pada_graph.live import describe
     from pada_graph.reproduce.grid import as_table, numbers, words
 

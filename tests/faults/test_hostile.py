@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pada_graph import run, sandbox
-from pada_graph.config import load_config, parse_config
+from pada_graph.config_file import load_config, parse_config
 from pada_graph.errors import InputError, PadaError
 from pada_graph.lock import locked
 from pada_graph.nodes.open import default_run_dir

@@ -11,7 +11,7 @@ import pytest
 
 from pada_graph import RunConfig, run
 from pada_graph.compare import compare_runs
-from pada_graph.config import load_config
+from pada_graph.config_file import load_config
 from pada_graph.errors import InputError
 from pada_graph.executors.local import LocalTrainer
 from pada_graph.report import build_report

@@ -11,7 +11,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from pada_graph import run
-from pada_graph.config import Role, RunConfig, parse_config
+from pada_graph.config import Role, RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.nodes.recorded_config import record_config
 from pada_graph.rundir import RunDir

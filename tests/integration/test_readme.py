@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pada_graph.config import ROLES, RunConfig, load_config
+from pada_graph.config import ROLES, RunConfig
+from pada_graph.config_file import load_config
 from pada_graph.scoring import score_lines
 
 ROOT = Path(__file__).parents[2]

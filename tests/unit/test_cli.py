@@ -96,7 +96,7 @@ def test_an_unknown_student_is_named(tmp_path):
 
 
 def test_init_writes_a_config_that_loads_and_rows_that_parse(tmp_path):
-    from pada_graph.config import load_config
+    from pada_graph.config_file import load_config
     from pada_graph.data import load_splits
     from pada_graph.tasks import get_task
 
@@ -125,7 +125,7 @@ def test_init_writes_a_config_that_loads_and_rows_that_parse(tmp_path):
 def test_the_starters_other_settings_load_in_the_place_of_the_first(tmp_path, letter, models, student):
     import yaml
 
-    from pada_graph.config import parse_config
+    from pada_graph.config_file import parse_config
     from pada_graph.starter import FILES
 
     raw = yaml.safe_load((FILES / "pada.yaml").read_text())
@@ -264,7 +264,7 @@ def test_a_signal_stops_at_once_and_the_same_command_goes_on(tmp_path, number):
 def test_only_run_promises_that_the_same_command_goes_on(tmp_path, command, goes_on):
     (tmp_path / "config.yaml").write_text("task: demo\nlimits: {max_calls: 0}\n")
     stop = "def stop(*_, **__): raise errors.StoppedError('a limit was met')"
-    code = f"from pada_graph import cli, config, errors\n{stop}\nconfig.load_config = stop\ncli.main()"
+    code = f"from pada_graph import cli, config_file, errors\n{stop}\nconfig_file.load_config = stop\ncli.main()"
     arguments = [sys.executable, "-c", code, command, "config.yaml"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1 and "a limit was met\nStopped" in done.stderr

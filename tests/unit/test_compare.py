@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pada_graph.compare import compare_runs, load_run, print_comparison
 from pada_graph.compare.caveats import BASELINE_RULE
-from pada_graph.config import parse_config
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.stats import paired, score

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from pada_graph.config import ROLES, RunConfig, as_given, load_config, parse_config
+from pada_graph.config import ROLES, RunConfig
+from pada_graph.config_file import as_given, load_config, parse_config
 from pada_graph.errors import InputError
 from pada_graph.methods import used_roles
 from pada_graph.services import default_services

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pada_graph.config import load_config
+from pada_graph.config_file import load_config
 from pada_graph.plan import make_plan, print_plan
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pada_graph.config import load_config
+from pada_graph.config_file import load_config
 from pada_graph.demo.data import COMMON, RARE, demo_rows
 from pada_graph.demo.problems import KINDS, make_problem, recognise
 from pada_graph.leakage import normalise

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pada_graph import doctor, hub
-from pada_graph.config import Model, RunConfig, load_config
+from pada_graph.config import Model, RunConfig
+from pada_graph.config_file import load_config
 from pada_graph.doctor import Check, examine, needed_extras
 from pada_graph.errors import InputError
 from tests.fake_provider import Answer, FakeProvider

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pada_graph.config import parse_config
+from pada_graph.config_file import parse_config
 from pada_graph.export.licences import (
     AGREEMENTS,
     UNKNOWN,

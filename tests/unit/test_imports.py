@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "pada_graph"
 LAYERS = [
-    {"state", "config", "errors", "telemetry", "yaml_keys"},
+    {"state", "config", "config_file", "errors", "telemetry", "yaml_keys"},
     {"accounting", "clustering", "data", "databases", "demo", "evolution", "executors", "heads", "html", "hub",
      "inheritance", "leakage", "lock", "methods", "near_duplicates", "paths", "prompts", "report", "rundir", "sandbox",
      "scoring", "sizes", "sources", "stages", "starter", "stats", "stopping", "student", "studio", "task_file", "tasks",

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from pada_graph import run
-from pada_graph.config import Data, RunConfig, parse_config
+from pada_graph.config import Data, RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.data import load_splits, notes
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir

@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from pada_graph.config import parse_config
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError, StoppedError
 from pada_graph.preview import print_preview, print_train_rows, run_preview
 from pada_graph.preview.small_round import preview_config

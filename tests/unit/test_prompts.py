@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from pada_graph import build_graph
-from pada_graph.config import PromptName, RunConfig, parse_config
+from pada_graph.config import PromptName, RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.demo.studio import TinyDemo
 from pada_graph.errors import InputError
 from pada_graph.nodes.open import _same_prompts

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pada_graph.config import Model, Quality, RunConfig, parse_config
+from pada_graph.config import Model, Quality, RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.nodes.open import _with_keys
 from pada_graph.nodes.recorded_config import CONFIG, record_config

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pada_graph.config import RunConfig, parse_config
+from pada_graph.config import RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.reproduce import grid as grids
 from pada_graph.reproduce import paper

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from pada_graph.config import RunConfig, parse_config
+from pada_graph.config import RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.nodes.recorded_config import CONFIG, changes, scoring_rule
 from pada_graph.rundir import RunDir

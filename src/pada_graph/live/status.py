@@ -8,7 +8,8 @@ from typing import Any, Literal
 from rich.console import Console, Group
 from rich.panel import Panel
 
-from pada_graph.config import RunConfig, parse_config
+from pada_graph.config import RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.live.board import Board
 from pada_graph.live.words import clock

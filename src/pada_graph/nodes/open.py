@@ -10,7 +10,8 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from pada_graph.config import ROLES, Models, RunConfig, as_given, parse_config
+from pada_graph.config import ROLES, Models, RunConfig
+from pada_graph.config_file import as_given, parse_config
 from pada_graph.errors import InputError
 from pada_graph.lock import hold
 from pada_graph.nodes.recorded_config import CONFIG, record_environment, record_task

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from pada_graph import databases
-from pada_graph.config import RunConfig, parse_config
+from pada_graph.config import RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.prompts import shipped
 from pada_graph.rundir import RunDir

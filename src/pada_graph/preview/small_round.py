@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pada_graph.config import Role, RunConfig, parse_config
+from pada_graph.config import Role, RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
 from pada_graph.methods import rounds, used_roles

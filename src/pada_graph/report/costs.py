@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pada_graph import databases
-from pada_graph.config import parse_config
+from pada_graph.config_file import parse_config
 from pada_graph.errors import InputError
 from pada_graph.rundir import RunDir
 from pada_graph.stages import stage_seconds

@@ -10,7 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pada_graph.config import RunConfig, TaskName, parse_config
+from pada_graph.config import RunConfig, TaskName
+from pada_graph.config_file import parse_config
 from pada_graph.data import load_splits
 from pada_graph.errors import InputError
 from pada_graph.reproduce import paper

@@ -5,7 +5,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pada_graph.config import RunConfig, parse_config
+from pada_graph.config import RunConfig
+from pada_graph.config_file import parse_config
 from pada_graph.consistency import OWN_THREAD, compare
 from pada_graph.errors import InputError, PadaError
 from pada_graph.inheritance import FOLDERS, TRAIN_ANSWERS, UNTUNED, inherit

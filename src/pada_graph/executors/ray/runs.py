@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pada_graph.config import RunConfig, as_given, parse_config
+from pada_graph.config import RunConfig
+from pada_graph.config_file import as_given, parse_config
 from pada_graph.errors import PadaError
 from pada_graph.executors.ray.cluster import check_shared, connect
 
