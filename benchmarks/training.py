@@ -29,7 +29,7 @@ from pada_graph.config import Lora
 from pada_graph.executors.local import environment
 from pada_graph.services import TrainJob
 from pada_graph.sources import read_source
-from pada_graph.student import models, render, training
+from pada_graph.student import models, render, sft, training
 from pada_graph.tasks.squad import Squad
 
 MODEL = "builtin:smollm2-135m"
@@ -50,10 +50,10 @@ def ours(work: TrainJob) -> list[float]:
     base = models.resolve(MODEL)
     tokenizer = models.load_tokenizer(base)
     work.log.touch()
-    trainer = training.build_trainer(work, base, tokenizer, training._rows(work, base, tokenizer), lambda event: None)
+    trainer = sft.build_trainer(work, base, tokenizer, training.read_rows(work, base, tokenizer), lambda event: None)
     start_clock()
     trainer.train()
-    training._finish(work, trainer, tokenizer)
+    training.finish(work, trainer, tokenizer)
     return [json.loads(line)["loss"] for line in work.log.read_text().splitlines()]
 
 
@@ -64,7 +64,7 @@ def defaults(work: TrainJob) -> list[float]:
     from trl import SFTConfig, SFTTrainer
 
     tokenizer = models.load_tokenizer(models.resolve(MODEL))
-    rows = training._rows(work, models.resolve(MODEL), tokenizer)  # the loss is of the same tokens
+    rows = training.read_rows(work, models.resolve(MODEL), tokenizer)  # the loss is of the same tokens
     arguments = SFTConfig(
         output_dir=str(work.adapter), num_train_epochs=1, learning_rate=RATE, per_device_train_batch_size=BATCH,
         use_cpu=models.device() == "cpu", bf16=work.dtype == "bfloat16", logging_steps=1, report_to="none",
@@ -88,7 +88,7 @@ def loop(work: TrainJob) -> list[float]:
 
     base = models.resolve(MODEL)
     tokenizer = models.load_tokenizer(base)
-    rows = training._rows(work, base, tokenizer)
+    rows = training.read_rows(work, base, tokenizer)
     torch.manual_seed(SEED)
     dtype = models.choose_dtype(work.dtype)
     device = models.device()
@@ -97,8 +97,8 @@ def loop(work: TrainJob) -> list[float]:
     optimizer = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.0)
     random.Random(SEED).shuffle(rows)
     steps = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    limit = training.CPU_TOKENS if device == "cpu" else None
-    together = training.rows_together(BATCH, max(len(row["input_ids"]) for row in rows), limit)
+    limit = sft.CPU_TOKENS if device == "cpu" else None
+    together = sft.rows_together(BATCH, max(len(row["input_ids"]) for row in rows), limit)
     losses = []
     start_clock()
     for number, step in enumerate(steps):

@@ -88,7 +88,7 @@ def stop_and_go_on(expected, folder, what, do):
 )
 def test_row_16_training_on_a_full_disk_stops_and_ends_in_the_same_adapter(tmp_path, monkeypatch, point, nth, whole):
     pytest.importorskip("trl")
-    from pada_graph.student import training
+    from pada_graph.student import checkpoints, training
     from tests.faults.test_training_faults import contents, make_job, train
     from tests.faults.worker import sabotage
 
@@ -98,6 +98,6 @@ def test_row_16_training_on_a_full_disk_stops_and_ends_in_the_same_adapter(tmp_p
     with pytest.raises(StoppedError, match=r"cannot be written \(File too large\)\. Free some space"):
         train(job)
     assert not job.adapter.exists()
-    assert (training.newest_checkpoint(job) or (None,))[0] == whole
+    assert (checkpoints.newest_checkpoint(job) or (None,))[0] == whole
     train(job)
     assert contents(job.adapter) == contents(straight.adapter)

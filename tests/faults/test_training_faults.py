@@ -17,7 +17,7 @@ from pada_graph.executors import local
 from pada_graph.executors.local import LocalTrainer
 from pada_graph.nodes import abandoned, orchestrator
 from pada_graph.services import TrainJob
-from pada_graph.student import manifest, training
+from pada_graph.student import checkpoints, manifest, training
 from tests.fakes import FakeTrainer, KilledError, fake_services, write_sums
 from tests.faults.driver import PromptPredictor
 from tests.faults.worker import sabotage
@@ -79,11 +79,11 @@ def test_row_13_training_killed_at_every_stage_ends_in_the_same_adapter(unbroken
     for fault, whole in stages:
         with pytest.raises(StoppedError, match=r"SIGKILL.*same command again"):
             train(job)
-        step, folder = training.newest_checkpoint(job)
+        step, folder = checkpoints.newest_checkpoint(job)
         assert (step, manifest.damage(folder)) == (whole, None), fault
         assert job.adapter.exists() == (fault["at"] == "rename" and fault["when"] == "after")
     assert train(job) == [] and len(children) == len(stages)  # the adapter was whole; what was left beside it is gone
-    assert not training.work_dir(job).exists()
+    assert not checkpoints.work_dir(job).exists()
     assert contents(job.adapter) == contents(unbroken.adapter)
     assert [event["step"] for event in read_log(job)] == STEPS
 
@@ -110,17 +110,17 @@ def half_trained(tmp_path, monkeypatch):
 
 
 def test_row_13_a_checkpoint_with_any_file_torn_is_never_resumed_from(unbroken, half_trained):
-    job, work = half_trained, training.work_dir(half_trained)
+    job, work = half_trained, checkpoints.work_dir(half_trained)
     newest = work / "checkpoint-6"
-    assert training.newest_checkpoint(job) == (6, newest)
+    assert checkpoints.newest_checkpoint(job) == (6, newest)
     names = sorted(path.name for path in newest.iterdir())
     assert {"adapter_model.safetensors", "optimizer.pt", "trainer_state.json", "manifest.json"} <= set(names)
     for name in names:
         whole = (newest / name).read_bytes()
         (newest / name).write_bytes(whole[: len(whole) // 2])
-        assert training.newest_checkpoint(job) == (4, work / "checkpoint-4"), name
+        assert checkpoints.newest_checkpoint(job) == (4, work / "checkpoint-4"), name
         (newest / name).unlink()
-        assert training.newest_checkpoint(job) == (4, work / "checkpoint-4"), name
+        assert checkpoints.newest_checkpoint(job) == (4, work / "checkpoint-4"), name
         (newest / name).write_bytes(whole)
     weights = newest / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
@@ -131,9 +131,9 @@ def test_row_13_a_checkpoint_with_any_file_torn_is_never_resumed_from(unbroken, 
 
 
 def test_row_13_with_every_checkpoint_torn_training_begins_anew(unbroken, half_trained):
-    for folder in training.work_dir(half_trained).glob("checkpoint-*"):
+    for folder in checkpoints.work_dir(half_trained).glob("checkpoint-*"):
         os.truncate(folder / "optimizer.pt", 100)
-    assert training.newest_checkpoint(half_trained) is None
+    assert checkpoints.newest_checkpoint(half_trained) is None
     training.train(half_trained, lambda event: None)
     assert [event["step"] for event in read_log(half_trained)] == STEPS
     assert contents(half_trained.adapter) == contents(unbroken.adapter)
@@ -162,7 +162,7 @@ class DivergingTrainer(FakeTrainer):
     def train(self, job, progress):
         if len(self.jobs) == self.nth:
             self.tried += 1
-            (training.work_dir(job) / "checkpoint-2").mkdir(parents=True, exist_ok=True)
+            (checkpoints.work_dir(job) / "checkpoint-2").mkdir(parents=True, exist_ok=True)
             raise DivergedError("Training stopped at step 3 of 8: loss is nan.")
         super().train(job, progress)
 

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from pada_graph.executors.ray import fit
-from pada_graph.student import ranks, training, worker
+from pada_graph.student import checkpoints, ranks, worker
 
 REAL = fit.take_part
 
@@ -30,7 +30,7 @@ def take_part(faults: dict[str, Any], settings: dict[str, Any]) -> None:
     notes = job.adapter.parent
     begun = notes / f"begun-{rank}.jsonl"
     times = len(begun.read_text().splitlines()) if begun.exists() else 0
-    checkpoint = training.newest_checkpoint(job)
+    checkpoint = checkpoints.newest_checkpoint(job)
     with begun.open("a") as file:
         file.write(f"{checkpoint[0] if checkpoint else 0}\n")
     (notes / f"worker-{rank}.pid").write_text(str(os.getpid()))

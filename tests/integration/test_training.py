@@ -17,7 +17,7 @@ from pada_graph.errors import DivergedError, InputError, StoppedError
 from pada_graph.executors import forks, local
 from pada_graph.executors.local import LocalTrainer
 from pada_graph.services import TrainJob
-from pada_graph.student import manifest, models, training, worker
+from pada_graph.student import checkpoints, manifest, models, sft, training, worker
 from pada_graph.student.inference import TransformersPredictor
 
 ROWS = [{"prompt": f"What is {n}+{n}?", "completion": str(n + n)} for n in range(8)]
@@ -102,7 +102,7 @@ def test_the_adapter_loads_in_plain_peft_and_holds_no_pickle(trained):
     assert model.active_peft_config.base_model_name_or_path == models.resolve("builtin:tiny")
     assert model.active_peft_config.r == 32
     assert {path.suffix for path in job.adapter.iterdir()} == {".json", ".jinja", ".md", ".safetensors"}
-    assert not training.work_dir(job).exists()
+    assert not checkpoints.work_dir(job).exists()
     facts = json.loads((job.adapter / manifest.MANIFEST).read_text())
     assert facts["inputs"] == manifest.job_hash(job)
     assert set(facts["files"]) == {path.name for path in job.adapter.iterdir()} - {manifest.MANIFEST}
@@ -143,7 +143,7 @@ def test_a_killed_worker_stops_the_run_and_the_next_call_resumes_to_the_same_ada
     with pytest.raises(StoppedError, match=r"SIGKILL.*out of memory.*same command again"):
         LocalTrainer().train(job, kill)
     assert not job.adapter.exists()
-    resumed_from, _ = training.newest_checkpoint(job)
+    resumed_from, _ = checkpoints.newest_checkpoint(job)
     events = []
     LocalTrainer().train(job, events.append)
     assert events[0]["step"] == resumed_from + 1 > 2
@@ -170,22 +170,22 @@ def test_an_interrupt_ends_the_child(tmp_path, children):
 
 def test_torn_checkpoints_and_those_of_other_jobs_are_passed_over(tmp_path):
     job = make_job(tmp_path)
-    assert training.newest_checkpoint(job) is None
+    assert checkpoints.newest_checkpoint(job) is None
     for step, mark in ((2, manifest.job_hash(job)), (10, manifest.job_hash(job)), (12, "another job's"), (14, None)):
-        folder = training.work_dir(job) / f"checkpoint-{step}"
+        folder = checkpoints.work_dir(job) / f"checkpoint-{step}"
         folder.mkdir(parents=True)
         (folder / manifest.WEIGHTS).write_bytes(b"weights")
         if mark:
             manifest.write(folder, mark, {})
-    assert training.newest_checkpoint(job) == (10, training.work_dir(job) / "checkpoint-10")
+    assert checkpoints.newest_checkpoint(job) == (10, checkpoints.work_dir(job) / "checkpoint-10")
 
 
 def test_a_log_is_cut_back_to_the_checkpoint_that_training_resumes_from(tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    training.trim_log(log, 2)
+    checkpoints.trim_log(log, 2)
     assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
-    training.trim_log(tmp_path / "new.jsonl", 0)
+    checkpoints.trim_log(tmp_path / "new.jsonl", 0)
     assert (tmp_path / "new.jsonl").read_text() == ""
 
 
@@ -195,7 +195,7 @@ def test_a_batch_computed_in_parts_takes_the_same_steps_as_one_computed_whole(tm
 
     runs = []
     for name, tokens in (("parts", 1), ("whole", 10**6)):
-        monkeypatch.setattr(training, "CPU_TOKENS", tokens)
+        monkeypatch.setattr(sft, "CPU_TOKENS", tokens)
         job = make_job(tmp_path / name, epochs=3)
         job = replace(job, lora={**job.lora, "dropout": 0.0}, training={**job.training, "batch_size": 3})  # 3 + 3 + 2
         training.train(job, lambda event: None)
@@ -214,7 +214,7 @@ def test_the_loss_is_the_one_that_trl_computes(tmp_path, monkeypatch):
         job = make_job(tmp_path / name, epochs=2)
         training.train(replace(job, lora={**job.lora, "dropout": 0.0}), lambda event: None)
         logs.append([(event["loss"], event["grad_norm"]) for event in read_log(job)])
-        monkeypatch.setattr(training, "_trainer_class", lambda: SFTTrainer)
+        monkeypatch.setattr(sft, "_trainer_class", lambda: SFTTrainer)
     for ours, theirs in zip(*logs, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
@@ -224,9 +224,9 @@ def test_the_loss_is_the_one_that_trl_computes(tmp_path, monkeypatch):
     [(8, 60, 8, 4), (8, 100, 4, 2), (8, 300, 1, 1), (8, 5000, 1, 1), (7, 100, 1, 1), (1, 9, 1, 1), (6, 80, 6, 3)],
 )
 def test_rows_together_divide_the_batch_and_fit_the_tokens(batch_size, longest, expected, half):
-    assert training.rows_together(batch_size, longest, 512) == expected
-    assert training.rows_together(batch_size, longest, 512, parts=2) == half
-    assert training.rows_together(batch_size, longest, None) == batch_size
+    assert sft.rows_together(batch_size, longest, 512) == expected
+    assert sft.rows_together(batch_size, longest, 512, parts=2) == half
+    assert sft.rows_together(batch_size, longest, None) == batch_size
 
 
 def test_only_layers_that_see_text_get_an_adapter():
@@ -242,10 +242,8 @@ def test_only_layers_that_see_text_get_an_adapter():
             self.multi_modal_projector = Linear(2, 2)
             self.revision = Linear(2, 2)
 
-    assert training._sees(Seeing()) and not training._sees(ModuleDict({"q_proj": Linear(2, 2)}))
-    config = LoraConfig(
-        target_modules=["q_proj", "multi_modal_projector", "revision"], exclude_modules=training.NOT_TEXT
-    )
+    assert sft._sees(Seeing()) and not sft._sees(ModuleDict({"q_proj": Linear(2, 2)}))
+    config = LoraConfig(target_modules=["q_proj", "multi_modal_projector", "revision"], exclude_modules=sft.NOT_TEXT)
     layers = [name for name, _ in get_peft_model(Seeing(), config).base_model.model.named_modules()]
     adapted = {name.removesuffix(".lora_A") for name in layers if name.endswith(".lora_A")}
     assert adapted == {"language_model.q_proj", "revision"}
@@ -260,9 +258,9 @@ def test_the_student_is_trained_as_the_class_it_is_asked_as(tmp_path, monkeypatc
     monkeypatch.setattr(
         models, "load_base", lambda *given, real=models.load_base: (loaded.append(given), real(*given))[1]
     )
-    trainer = training.build_trainer(job, base, tokenizer, training._rows(job, base, tokenizer), lambda event: None)
+    trainer = sft.build_trainer(job, base, tokenizer, training.read_rows(job, base, tokenizer), lambda event: None)
     assert len(loaded) == 1 and type(trainer.model.get_base_model()).__name__ == "LlamaForCausalLM"
-    assert trainer.args.max_grad_norm == training.MAX_GRAD_NORM
+    assert trainer.args.max_grad_norm == sft.MAX_GRAD_NORM
 
 
 def test_a_loss_that_is_not_finite_stops_training_with_the_step_named(tmp_path):

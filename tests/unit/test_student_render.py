@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from pada_graph.errors import InputError
 from pada_graph.services import TrainJob
-from pada_graph.student import builtin, models, render, training
+from pada_graph.student import builtin, models, render, sft, training
 
 PAIRS = [("What is 2 + 3?", "5"), ("Name the\n\ncapital of <France>.", "Paris, of course."), ("  spaced  ", "x\ny")]
 STUDENTS = [
@@ -42,7 +42,7 @@ def test_trl_trains_the_prompt_that_inference_feeds_and_exactly_the_answer_and_i
         lora={"r": 2, "alpha": 2, "dropout": 0.0, "target_modules": "all-linear"},
         training={"epochs": 1, "learning_rate": 1e-3, "batch_size": 3}, seed=0,
     )  # fmt: skip
-    batch = next(iter(training.build_trainer(job, base, tokenizer, rows, lambda event: None).get_train_dataloader()))
+    batch = next(iter(sft.build_trainer(job, base, tokenizer, rows, lambda event: None).get_train_dataloader()))
     seen = set()
     for row, targets, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
         ids, labels = row[mask == 1].tolist(), targets[mask == 1].tolist()
@@ -148,4 +148,4 @@ def test_no_rows_are_bad_input(tmp_path, tokenizer):
     rows.write_text("")
     job = TrainJob("builtin:tiny", "auto", rows, tmp_path / "a", tmp_path / "log", {}, {}, 0)
     with pytest.raises(InputError, match="no rows"):
-        training._rows(job, models.resolve("builtin:tiny"), tokenizer)
+        training.read_rows(job, models.resolve("builtin:tiny"), tokenizer)

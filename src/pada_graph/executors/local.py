@@ -14,7 +14,7 @@ from pada_graph import errors, telemetry
 from pada_graph.errors import OutOfMemoryError, PadaError, StoppedError
 from pada_graph.executors import forks
 from pada_graph.services import Progress, TrainJob
-from pada_graph.student import manifest, training, worker
+from pada_graph.student import checkpoints, manifest, worker
 
 Child = forks.Fork | subprocess.Popen[bytes]
 POLL_SECONDS = 0.2
@@ -60,14 +60,14 @@ class LocalTrainer:
 
     def _train(self, job: TrainJob, progress: Progress) -> None:
         if manifest.matches(job.adapter, manifest.job_hash(job)):
-            shutil.rmtree(training.work_dir(job), ignore_errors=True)  # left by a kill after the last rename
+            shutil.rmtree(checkpoints.work_dir(job), ignore_errors=True)  # left by a kill after the last rename
             return
         self._make_room()
         job.adapter.parent.mkdir(parents=True, exist_ok=True)
         job_file = job.adapter.with_name(f"{job.adapter.name}.job.json")
         job_file.write_text(worker.job_to_json(job), encoding="utf-8")
-        checkpoint = training.newest_checkpoint(job)
-        training.trim_log(job.log, checkpoint[0] if checkpoint else 0)
+        checkpoint = checkpoints.newest_checkpoint(job)
+        checkpoints.trim_log(job.log, checkpoint[0] if checkpoint else 0)
         output = job.log.with_name(f"{job.log.stem}.worker.txt")
         killed_before = _killed_for_memory()
         with output.open("wb") as sink, job.log.open("rb") as log:

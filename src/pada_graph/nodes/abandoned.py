@@ -10,7 +10,7 @@ from pathlib import Path
 from pada_graph.nodes.fine_tune import train_job
 from pada_graph.nodes.run import Run
 from pada_graph.state import PadaState
-from pada_graph.student import training
+from pada_graph.student import checkpoints
 
 
 def set_aside(state: PadaState, run: Run) -> None:
@@ -23,7 +23,7 @@ def set_aside(state: PadaState, run: Run) -> None:
         _move(run, run.dir.path(run.dir.iteration(later)))
     if any(e["iteration"] == last for e in state["evaluations"]):
         return
-    shutil.rmtree(training.work_dir(train_job(run.config, run.dir, last)), ignore_errors=True)
+    shutil.rmtree(checkpoints.work_dir(train_job(run.config, run.dir, last)), ignore_errors=True)
     folder = run.dir.path(run.dir.iteration(last))
     grew = any(books["iteration"] == last and books["accepted"] for books in state.get("accounting", []))
     of_no_student = ("predictions_*", *(() if grew else ("train.jsonl", "training_log.jsonl", "adapter")))

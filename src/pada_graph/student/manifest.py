@@ -121,6 +121,15 @@ def is_missing(job: TrainJob) -> bool:
     return not job.adapter.is_dir()
 
 
+def sync_folder(folder: Path) -> None:
+    """Force a folder's names to disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
