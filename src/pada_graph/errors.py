@@ -10,7 +10,10 @@ class PadaError(Exception):
 
 
 class InputError(PadaError, ValueError):
-    """Bad input or configuration: nothing was started. The message names file, row or key, and the fix."""
+    """Bad input or configuration, nearly always found before anything starts.
+
+    The message names file, row or key, and the fix.
+    """
 
 
 class StoppedError(PadaError, RuntimeError):

@@ -41,7 +41,7 @@ def run(
     With a run directory that exists the run goes on where it stopped; a finished one is not repeated.
 
     Args:
-        config: the run; on an existing run only limits and how models are reached may differ.
+        config: the run; on an existing run only what docs/usage.md lists there may differ.
         run_dir: where the run lives; None: a name made from the config, under runs/.
         services: replaces models, training and prediction (tests).
         watch: gets every progress event.
