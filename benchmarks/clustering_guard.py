@@ -6,7 +6,7 @@ Clustering: `clustering.cluster` (k-means for K of 1 to 10 and the elbow) on ran
 ten centres, beside scikit-learn's KMeans for the same K and nothing else. Guard: 1,000 new questions against so many
 held-out ones, each compared with all of them, both by n-grams and by vectors made beforehand, beside datasketch's
 MinHashLSH over the same texts' word 5-grams, which finds near-duplicates alone. Vectors and texts are made here by a
-seed.
+seed. scikit-learn runs in this process, with what importing the package sets.
 """
 
 import argparse

@@ -4,6 +4,7 @@ A figure is a rate (more is better) or a cost (less is better); `ratio` is ours 
 how much of the floor's speed ours reaches, 1 being all of it.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -26,11 +27,12 @@ from rich.table import Table
 
 T = TypeVar("T")
 
+OFF = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PEERS = ROOT / "build" / "peers"
 PAIRS = 5  # the least that a median is taken of
-GIVEN = dict(os.environ)  # before the package set in it what it prefers: peers run as they come
+GIVEN = OFF | os.environ  # before the package set in it what it prefers: peers run as they come, but tell nobody
 THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_")  # what these variables begin with decides how fast CPUs compute
 WIDTH = 150  # characters of the table where no terminal says otherwise
 
@@ -100,9 +102,14 @@ def forget(key: str) -> None:
 
 def _rounds(key: str) -> Path:
     where = re.sub(r"\W+", "-", str(machine()["cpu"]))  # of another machine they are no part of this one's median
-    installed = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
-    with_what = hashlib.sha256("\n".join(installed).encode()).hexdigest()[:8]
-    return ROOT / "build" / "rounds" / f"{key}_{where}_{with_what}_{REVISION}.jsonl"
+    return ROOT / "build" / "rounds" / f"{key}_{where}_{_installed()}_{REVISION}.jsonl"
+
+
+@functools.cache
+def _installed() -> str:
+    """A digest of all packages here with their versions."""
+    found = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:8]
 
 
 def medians(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, float]:

@@ -194,7 +194,7 @@ def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namesp
         print(f"{name}: seconds of {side} in each round {[round(run['seconds'], 1) for run in runs]}", flush=True)
     texts, theirs = took["ours"][-1]["texts"], [text.strip() for text in took["lm-eval"][-1]["texts"]]
 
-    answered = sum(len(tokenizer(text)["input_ids"]) for text in texts)  # of each answer the last token is not read
+    answered = sum(len(tokenizer(text)["input_ids"]) for text in texts)  # its end is written and not read
     tokens = sum(map(len, encoded)) - head * (count - 1) + answered
     floor = forward_speed(sides.predictor._base, encoded) * count / tokens
     speed = {side: count / median(run["seconds"] for run in runs) for side, runs in took.items()}

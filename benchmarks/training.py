@@ -169,7 +169,7 @@ def compare(rows: int, dtype: str, tokens: int, found: dict[str, list[Any]]) -> 
         ),
         compared(
             f"mean loss of the last five steps, {name}", "nats a token", loss["ours"], peer=loss["defaults"],
-            peer_name=peer, goal="within 2 %", met=equal,
+            peer_name=peer, more_is_better=False, goal="within 2 %", met=equal,
         ),
     ]  # fmt: skip
 

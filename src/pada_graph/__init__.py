@@ -13,13 +13,13 @@ from pada_graph.telemetry import switch_off
 
 if TYPE_CHECKING:
     from pada_graph.config import RunConfig
-    from pada_graph.config_file import load_config
+    from pada_graph.config_file import load_config, parse_config
     from pada_graph.graph import build_graph
     from pada_graph.runner import run
     from pada_graph.services import Services
     from pada_graph.tracking import tracked
 
-__all__ = ["RunConfig", "Services", "build_graph", "load_config", "run", "tracked"]
+__all__ = ["RunConfig", "Services", "build_graph", "load_config", "parse_config", "run", "tracked"]
 
 switch_off()
 # Read when torch is imported; left as it is where you have set it. Threads that wait for each other sleep: spinning,
@@ -31,6 +31,7 @@ _HOME = {
     "Services": "services",
     "build_graph": "graph",
     "load_config": "config_file",
+    "parse_config": "config_file",
     "run": "runner",
     "tracked": "tracking",
 }

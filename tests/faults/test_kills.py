@@ -67,7 +67,7 @@ def test_row_12_a_run_killed_anywhere_ends_as_if_nothing_had_happened(unbroken, 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("moment", ["metrics.json", "evolution.json", "report.html", "the last checkpoint"])
-def test_a_run_killed_while_it_finishes_ends_as_if_nothing_had_happened(unbroken, tmp_path, moment, when):
+def test_row_12_a_run_killed_while_it_finishes_ends_as_if_nothing_had_happened(unbroken, tmp_path, moment, when):
     expected, counts = unbroken
     with FakeProvider(answer) as provider:
         case = Case(tmp_path, provider)

@@ -110,7 +110,7 @@ def test_a_session_that_stops_sends_nothing_and_the_next_one_does(tmp_path):
         teacher.close()
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 500])
 def test_a_call_that_waits_for_the_provider_ends_soon_after_its_session_has_to_stop(tmp_path, status):
     stop = stopping.Stop()
 

@@ -124,6 +124,7 @@ def test_threads_never_exceed_the_limit_that_holds() -> None:
     assert len(seen) == 300 and max(seen) <= 16
 
 
+@pytest.mark.timeout(60)
 def test_no_more_calls_fly_than_the_limit_that_holds(clock: Clock) -> None:
     gate = Gate(16)
     burst(gate, clock, 16, ThrottledError(retry_after="1"))

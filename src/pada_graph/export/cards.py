@@ -25,6 +25,9 @@ def model_card(source: Source, form: str, parity: Parity | None) -> str:
         source: What is exported.
         form: "adapter" or "merged".
         parity: How the merged model compares with the adapter; None for the adapter.
+
+    Raises:
+        InputError: the run's validation rows are missing or damaged.
     """
     from huggingface_hub import EvalResult, ModelCardData
 

@@ -115,7 +115,11 @@ def described(run: RunDir, config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def dependent(run: RunDir, config: Mapping[str, Any]) -> str:
-    """What has to be said of the intervals where validation's items come in groups; else nothing."""
+    """What has to be said of the intervals where validation's items come in groups; else nothing.
+
+    Raises:
+        InputError: the run's task file or rows are damaged.
+    """
     task = task_of(run, config)
     return DEPENDENT * share_groups(task.group(row) for row in run.rows_so_far("data/validation.jsonl"))
 

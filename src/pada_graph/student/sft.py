@@ -33,6 +33,10 @@ def build_trainer(
         tokenizer: its tokenizer.
         rows: `render.training_row`s.
         progress: told of each step.
+
+    Raises:
+        InputError: the model cannot be loaded, or the workers cannot share a step evenly.
+        DivergedError: from the trainer, at a step whose loss or gradient is no longer finite.
     """
     import torch
     from datasets import Dataset
