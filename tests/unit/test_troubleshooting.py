@@ -13,7 +13,7 @@ HOLE = "\0"
 PASSED_ON = {
     "cli.py: f'{file}: {error.strerror}.'": "of the operating system",
     "cli.py: str(error)": "of scoring.py and the sandbox",
-    "config.py: '\\n'.join((f'{where}: {line}' for line in lines))": "of pydantic, or _explain",
+    "config_file.py: '\\n'.join((f'{where}: {line}' for line in lines))": "of pydantic, or _explain",
     "data.py: f'{faults[0]}{others}'": "of the first row that cannot be parsed",
     "consistency.py: unusable(root / JOURNAL, error)": "of teacher/journal_file.py",
     "teacher/journal.py: unusable(self.path, error)": "of teacher/journal_file.py",
