@@ -138,7 +138,7 @@ def test_row_14_a_signal_ends_the_run_at_once_though_calls_are_in_flight(unbroke
         assert "everything finished is kept. The same command goes on from here." in case.message
         assert "Traceback" not in case.message
         before = calls(case.run_dir)
-        assert sum(row["status"] == "finished" for row in before) >= 4  # of seven asked, three at work
+        assert sum(row["status"] == "finished" for row in before) >= 5
         assert case.run() == 0, case.message
         check_calls(case)
         assert outcome(case.run_dir) == unbroken[0]

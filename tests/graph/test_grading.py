@@ -153,7 +153,7 @@ def test_after_a_judge_that_fails_for_good_no_further_answer_is_graded(sums, tmp
 
     with pytest.raises(StoppedError, match="no more"):
         start(open_answers(sums, limits__concurrency=2), tmp_path / "run", teacher=Broken())
-    assert len(Broken.asked) < 8  # of 8 that wait for a judge of two at once
+    assert len(Broken.asked) <= 4  # 8 wait for a judge of two at once
     assert all(Broken.asked)  # each could see that the session has to stop
 
 

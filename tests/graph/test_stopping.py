@@ -76,7 +76,7 @@ def test_an_interrupt_is_told_to_the_nodes_of_the_inner_graph(sums, tmp_path, wh
             graph.invoke({"run_dir": str(tmp_path / "run")}, limits, context=settings)
         else:
             run(settings, tmp_path / "run", services=fake_services(teacher=teacher))
-    assert teacher.later <= 12 and len(teacher.prompts) < whole / 2  # without the stop: all of the round
+    assert teacher.later <= 6 and len(teacher.prompts) < whole / 2  # without the stop: all of the round
     assert signal.getsignal(signal.SIGINT) is before
     if not bare:  # a later session starts clean
         assert run(settings, tmp_path / "run", services=fake_services())["accounting"]["requested"] == 60
@@ -86,7 +86,7 @@ def test_after_a_nodes_first_error_no_other_node_starts_and_that_error_is_the_on
     teacher = Struck(fail)
     with pytest.raises(StoppedError, match="the provider refused this one"):
         run(config(sums, **MANY), tmp_path / "run", services=fake_services(teacher=teacher))
-    assert teacher.later <= 12 and len(teacher.prompts) < whole / 2
+    assert teacher.later <= 6 and len(teacher.prompts) < whole / 2
 
 
 def test_a_session_that_stops_sends_nothing_and_the_next_one_does(tmp_path):

@@ -55,7 +55,7 @@ humaneval.run_tests = timed
 try:
     cli.main()
 finally:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 2
     while (left := descendants()) and time.monotonic() < deadline:
         time.sleep(0.05)
     limits = [sandbox.CPU_SECONDS, sandbox.WALL_SECONDS]
@@ -112,5 +112,5 @@ def test_hostile_programs_get_the_right_verdict_in_time_and_touch_nothing(tmp_pa
     assert seen["limits"] == [5, 10] == [sandbox.CPU_SECONDS, sandbox.WALL_SECONDS]
     assert len(seen["times"]) == len(rows)
     print("slowest verdicts in seconds:", *(round(took, 1) for took in sorted(seen["times"].values())[-15:]))
-    assert [took for took in seen["times"].values() if took > sandbox.WALL_SECONDS + 20] == []  # or never
+    assert [took for took in seen["times"].values() if took > sandbox.WALL_SECONDS + 2] == []
     assert seen["left"] == [] and seen["at_work"] > 0  # the roll call sees sandboxes while they work

@@ -128,8 +128,8 @@ def test_a_long_common_instruction_keeps_the_search_quick():
     rows = [f"{instruction} " + " ".join(f"own{row}x{place}" for place in range(50)) for row in range(2000)]
     template = Template(rows)
     index = NearDuplicates()
-    begin = time.process_time()
+    begin = time.perf_counter()
     for row, text in enumerate(rows):
         assert index.find(template.without(text)) is None
         index.add(str(row), template.without(text))
-    assert time.process_time() - begin < 10
+    assert time.perf_counter() - begin < 10

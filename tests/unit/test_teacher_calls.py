@@ -316,8 +316,8 @@ def test_a_token_bucket_is_used_up_but_not_hammered(tmp_path: Path) -> None:
             texts = list(pool.map(lambda number: teacher.ask("judge", str(number), item="a").text, range(120)))
         wall = time.monotonic() - started
     assert texts == [f"you said {number}" for number in range(120)]
-    assert wall < 10 * (120 - 25) / 25  # and not for ever
-    assert 0 < bucket.throttled < 200  # of which 39 are the first 64 callers' own
+    assert wall < 3 * (120 - 25) / 25
+    assert 0 < bucket.throttled < 110  # of which 39 are the first 64 callers' own
     assert teacher.journal.calls() == 120
 
 

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -150,13 +150,15 @@ class Run:
     services: Services
     stream: Progress  # shows an event to whoever watches
     trial: bool = False  # on a run that exists, in Studio: what it writes must not be taken for the run's own
+    order: threading.Lock = field(default_factory=threading.Lock, compare=False)  # of events: batches run side by side
 
     def emit(self, event: str, **values: Any) -> None:
-        """Report progress: into events.jsonl, whose times are the run's own, and to the stream."""
-        record = {"event": event, "time": round(time.time(), 3), **values}
-        if not self.trial:
-            self.dir.append("events.jsonl", record)
-        self.stream(record)
+        """Report progress: into events.jsonl, whose times are the run's own, and to the stream, in the same order."""
+        with self.order:
+            record = {"event": event, "time": round(time.time(), 3), **values}
+            if not self.trial:
+                self.dir.append("events.jsonl", record)
+            self.stream(record)
 
     def folder(self, iteration: int) -> str:
         """Where analysis and batches of a round are written, relative to the run directory."""
