@@ -15,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from benchmarks.measure import PAIRS, compared, medians, save, seconds, versions
+from benchmarks.measure import PAIRS, compared, in_turn, save, seconds, versions
 from langgraph.types import Send
 
 from pada_graph import RunConfig, routing, run
@@ -215,11 +216,11 @@ def main() -> None:
         calls = sum(used["calls"] for used in teachers[0].usage().values())
         if calls != asked.calls:
             raise RuntimeError(f"the sides do not do the same: {calls} and {asked.calls} calls of the teacher")
-        took = medians({"ours": lambda: seconds(ours), "plain": lambda: seconds(plain)}, given.times)
+        took = in_turn({"ours": lambda: seconds(ours), "plain": lambda: seconds(plain)}, given.times)
     row = compared(
         f"whole run, {given.rows} rows, two iterations", "s", took["ours"], peer=took["plain"],
         peer_name="the same nodes in a loop", more_is_better=False, goal=f"<= {GOAL} x",
-        met=took["ours"] <= GOAL * took["plain"],
+        met=median(took["ours"]) <= GOAL * median(took["plain"]),
     )  # fmt: skip
     packages, kept = versions(("langgraph", "torch")), given.times >= PAIRS and given.rows == ROWS
     save("graph_cost", [row], packages, models.device(), kept=kept)

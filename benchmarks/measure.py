@@ -1,7 +1,7 @@
 """How the benchmarks measure: ours and the peer in turn, medians, one table, one JSON file a script.
 
-A figure is a rate (more is better) or a cost (less is better); `ratio` is ours over the peer's, and `share_of_floor`
-how much of the floor's speed ours reaches, 1 being all of it.
+A figure is a rate (more is better) or a cost (less is better); `ratio` is ours over the peer's, `ratios` the lowest and
+the highest of a single round, and `share_of_floor` how much of the floor's speed ours reaches, 1 being all of it.
 """
 
 import functools
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +34,7 @@ PEERS = ROOT / "build" / "peers"
 PAIRS = 5  # the least that a median is taken of
 GIVEN = OFF | os.environ  # before the package set in it what it prefers: peers run as they come, but tell nobody
 THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_")  # what these variables begin with decides how fast CPUs compute
-WIDTH = 150  # characters of the table where no terminal says otherwise
+WIDTH = 165  # characters of the table where no terminal says otherwise
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,35 @@ class Row:
     share_of_floor: float | None = None
     goal: str = ""
     met: bool | None = None
+    ratios: Sequence[float] = ()
 
 
 def compared(
     name: str,
     unit: str,
-    ours: float,
+    ours: float | Sequence[float],
     *,
-    peer: float | None = None,
+    peer: float | Sequence[float] | None = None,
     peer_name: str = "",
     floor: float | None = None,
     more_is_better: bool = True,
     goal: str = "",
     met: bool | None = None,
 ) -> Row:
-    """A row with its ratio and share of the floor worked out."""
+    """A row with its ratio and share of the floor worked out; of values of rounds in turn the medians count."""
+    ratios: Sequence[float] = ()
+    if isinstance(ours, Sequence) and isinstance(peer, Sequence):
+        single = [one / other for one, other in zip(ours, peer, strict=True)]
+        ratios = (min(single), max(single))
+    ours, peer = _middle(ours), None if peer is None else _middle(peer)
     share = None if floor is None else (ours / floor if more_is_better else floor / ours)
     ratio = ours / peer if peer else None  # of nothing there is none
-    return Row(name, unit, ours, peer, peer_name, ratio, floor, share, goal, met)
+    return Row(name, unit, ours, peer, peer_name, ratio, floor, share, goal, met, ratios)
+
+
+def _middle(values: float | Sequence[float]) -> float:
+    """The median of rounds; what was read once is itself."""
+    return median(values) if isinstance(values, Sequence) else values
 
 
 def in_turn(sides: Mapping[str, Callable[[], T]], times: int = PAIRS, key: str = "") -> dict[str, list[T]]:
@@ -110,11 +121,6 @@ def _installed() -> str:
     """A digest of all packages here with their versions."""
     found = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:8]
-
-
-def medians(sides: Mapping[str, Callable[[], float]], times: int = PAIRS) -> dict[str, float]:
-    """`in_turn`, a median a side."""
-    return {name: median(values) for name, values in in_turn(sides, times).items()}
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -253,6 +259,8 @@ def show(rows: list[Row]) -> None:
         table.add_column(heading, justify="right" if heading in ("ours", "ratio", "floor", "of floor") else "left")
     for row in rows:
         numbers = [_number(value) for value in (row.ours, row.peer, row.ratio, row.floor)]
+        if row.ratios:
+            numbers[2] += f" ({' to '.join(map(_number, row.ratios))})"
         share = "" if row.share_of_floor is None else f"{row.share_of_floor:.0%}"
         met = {True: "yes", False: "no", None: ""}[row.met]
         table.add_row(

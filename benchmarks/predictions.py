@@ -197,8 +197,8 @@ def measured(name: str, prompts: list[str], sides: Sides, given: argparse.Namesp
     answered = sum(len(tokenizer(text)["input_ids"]) for text in texts)  # its end is written and not read
     tokens = sum(map(len, encoded)) - head * (count - 1) + answered
     floor = forward_speed(sides.predictor._base, encoded) * count / tokens
-    speed = {side: count / median(run["seconds"] for run in runs) for side, runs in took.items()}
-    ratio, share = speed["ours"] / speed["lm-eval"], speed["ours"] / floor
+    speed = {side: [count / run["seconds"] for run in runs] for side, runs in took.items()}
+    ratio, share = median(speed["ours"]) / median(speed["lm-eval"]), median(speed["ours"]) / floor
     met = ratio >= GOALS[name] and (name != "arc_challenge" or share >= 0.75)
     goal = f">= {GOALS[name]} x" + (", >= 75 % of floor" if name == "arc_challenge" else "")
     peer_name = f"lm-eval, batch {best}, the best {tried}"

@@ -95,6 +95,8 @@ def benchmark(script: str) -> str:
         share = "" if row["share_of_floor"] is None else f" ({row['share_of_floor']:.0%})"
         met = {True: "yes", False: "no"}.get(row["met"], "")
         said = {name: "" if row[name] is None else f"{row[name]:.4g}" for name in ("ours", "peer", "ratio", "floor")}
+        if row.get("ratios"):  # older files have none
+            said["ratio"] += " ({:.3g} to {:.3g})".format(*row["ratios"])
         what, whom, goal = f"{row['name']} ({row['unit']})", row["peer_name"], row["goal"]
         cells = [what, said["ours"], said["peer"], whom, said["ratio"], goal, met, said["floor"] + share]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")

@@ -37,6 +37,8 @@ def test_a_kept_file_says_where_it_comes_from_and_its_sums_are_right(path: Path)
             assert row["ratio"] is None  # as many are of nothing
         elif row["peer"]:
             assert row["ratio"] == pytest.approx(row["ours"] / row["peer"])
+        if row.get("ratios"):
+            assert row["ratios"][0] <= row["ratio"] <= row["ratios"][1]
 
 
 def test_the_readmes_ratios_are_those_of_the_files() -> None:

@@ -65,6 +65,13 @@ def test_a_peer_that_fails_is_left_out_and_ours_is_not(capsys: pytest.CaptureFix
         running.in_turn(("ours", "curator"), measured, 2)
 
 
+def test_of_rounds_in_turn_medians_count_and_the_ratios_of_single_rounds_are_kept() -> None:
+    row = measure.compared("some figure", "s", [1.0, 4.0, 3.0], peer=[2.0, 2.0, 4.0], floor=1.5, more_is_better=False)
+    assert (row.ours, row.peer, row.ratio, row.ratios) == (3.0, 2.0, 1.5, (0.5, 2.0))
+    assert row.share_of_floor == 0.5
+    assert measure.compared("some figure", "s", 1.0, peer=2.0).ratios == ()
+
+
 def test_the_goal_is_judged_beside_the_best_of_all_libraries_or_not_at_all() -> None:
     walls = dict(zip(PEERS, (10.0, 9.0, 8.0, 7.0), strict=True))
     found = {

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
+from sklearn.metrics.pairwise import euclidean_distances
 
 from pada_graph import clustering
 from pada_graph.clustering import cluster
@@ -65,7 +66,18 @@ def structureless(count: int) -> np.ndarray:
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
-def test_the_silhouette_is_scikit_learns_own():
+def test_the_silhouette_is_scikit_learns():
+    points = structureless(60)
+    points[50:] = points[49]  # eleven alike: clusters without a width, and points on others of another cluster
+    by_place = (points[:, :2] > 0) @ [1, 2]
+    alone = np.r_[0, np.ones(59, dtype=int)]
+    labelings = [np.arange(60) % 2, np.arange(60) % 5 + 7, by_place, alone, np.r_[np.zeros(49, dtype=int), [1] * 11]]
+    distances = euclidean_distances(points)
+    for labels in labelings:
+        assert clustering._silhouette(distances, labels) == pytest.approx(silhouette_score(points, labels), abs=1e-6)
+
+
+def test_the_best_silhouette_chooses_k():
     points = structureless(60)
     labelings = {k: np.arange(60) % k for k in (2, 3, 5)} | {4: (points[:, :2] > 0) @ [1, 2]}
     expected = max(labelings, key=lambda k: silhouette_score(points, labelings[k]))
