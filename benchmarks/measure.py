@@ -68,9 +68,11 @@ def compared(
 ) -> Row:
     """A row with its ratio and share of the floor worked out; of values of rounds in turn the medians count."""
     ratios: Sequence[float] = ()
-    if isinstance(ours, Sequence) and isinstance(peer, Sequence):
-        single = [one / other for one, other in zip(ours, peer, strict=True)]
-        ratios = (min(single), max(single))
+    if isinstance(ours, Sequence) and peer is not None:
+        others = peer if isinstance(peer, Sequence) else [peer] * len(ours)
+        if all(others):
+            single = [one / other for one, other in zip(ours, others, strict=True)]
+            ratios = (min(single), max(single))
     ours, peer = _middle(ours), None if peer is None else _middle(peer)
     share = None if floor is None else (ours / floor if more_is_better else floor / ours)
     ratio = ours / peer if peer else None  # of nothing there is none

@@ -12,7 +12,7 @@ from pada_graph.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-SILHOUETTE_SAMPLE = 1000  # the silhouettes of more would take a good part of the fits' time
+SILHOUETTE_SAMPLE = 1000  # their distances go with the square
 
 
 class SentenceEmbedder:
@@ -173,14 +173,14 @@ def _elbow(inertia: list[float]) -> int | None:
 
 
 def _best_silhouette(vectors: "np.ndarray", labelings: dict[int, Any]) -> int:
-    """The K with the best mean silhouette, of a sample where there are very many: distances go with the square."""
+    """The K with the best mean silhouette, of a sample where there are very many."""
     import numpy as np
     from sklearn.metrics.pairwise import euclidean_distances
 
     some = np.arange(len(vectors))
     if len(some) > SILHOUETTE_SAMPLE:
         some = np.random.default_rng(0).choice(some, SILHOUETTE_SAMPLE, replace=False)
-    distances = euclidean_distances(vectors[some])
+    distances = euclidean_distances(vectors[some]).astype(float)
     scores = {k: _silhouette(distances, labels[some]) for k, labels in labelings.items()}
     return max(scores, key=lambda k: (scores[k], -k))
 
@@ -188,8 +188,8 @@ def _best_silhouette(vectors: "np.ndarray", labelings: dict[int, Any]) -> int:
 def _silhouette(distances: "np.ndarray", labels: "np.ndarray") -> float:
     """Mean over all points of (b - a) / max(a, b): a to its own cluster's others, b to the nearest other cluster's.
 
-    scikit-learn's `silhouette_score` goes through the points one by one, which took a tenth of the fits' time
-    (docs/performance.md). As there, a point alone in its cluster counts as 0; one cluster gives -1.
+    As in scikit-learn's `silhouette_score`, which goes through the points one by one (docs/performance.md), a point
+    alone in its cluster counts as 0, as does one that lies on all of both. One cluster gives -1.
     """
     import numpy as np
 
@@ -197,13 +197,13 @@ def _silhouette(distances: "np.ndarray", labels: "np.ndarray") -> float:
     if len(sizes) == 1:  # the sample is of one cluster
         return -1.0
     points = np.arange(len(own))
-    sums = distances @ np.eye(len(sizes), dtype=distances.dtype)[own]  # of each point to the points of each cluster
+    sums = distances @ np.eye(len(sizes))[own]  # of each point to the points of each cluster
     within = sums[points, own] / np.maximum(sizes[own] - 1, 1)
     sums[points, own] = np.inf
     nearest = (sums / sizes).min(axis=1)
     larger = np.maximum(within, nearest)
-    alone = (sizes[own] == 1) | (larger == 0)
-    return float(np.where(alone, 0.0, (nearest - within) / np.where(alone, 1.0, larger)).mean())
+    undefined = (sizes[own] == 1) | (larger == 0)
+    return float(np.where(undefined, 0.0, (nearest - within) / np.where(undefined, 1.0, larger)).mean())
 
 
 def _by_first_appearance(labels: Sequence[int]) -> list[int]:

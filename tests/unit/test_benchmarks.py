@@ -69,6 +69,8 @@ def test_of_rounds_in_turn_medians_count_and_the_ratios_of_single_rounds_are_kep
     row = measure.compared("some figure", "s", [1.0, 4.0, 3.0], peer=[2.0, 2.0, 4.0], floor=1.5, more_is_better=False)
     assert (row.ours, row.peer, row.ratio, row.ratios) == (3.0, 2.0, 1.5, (0.5, 2.0))
     assert row.share_of_floor == 0.5
+    assert measure.compared("some figure", "s", [1.0, 4.0, 3.0], peer=2.0).ratios == (0.5, 2.0)
+    assert measure.compared("some figure", "s", [1.0, 4.0, 3.0], peer=[0.0, 2.0, 4.0]).ratios == ()
     assert measure.compared("some figure", "s", 1.0, peer=2.0).ratios == ()
 
 

@@ -72,9 +72,18 @@ def test_the_silhouette_is_scikit_learns():
     by_place = (points[:, :2] > 0) @ [1, 2]
     alone = np.r_[0, np.ones(59, dtype=int)]
     labelings = [np.arange(60) % 2, np.arange(60) % 5 + 7, by_place, alone, np.r_[np.zeros(49, dtype=int), [1] * 11]]
-    distances = euclidean_distances(points)
+    distances = euclidean_distances(points).astype(float)
     for labels in labelings:
         assert clustering._silhouette(distances, labels) == pytest.approx(silhouette_score(points, labels), abs=1e-6)
+
+
+def test_a_point_that_lies_on_all_of_two_clusters_counts_as_nothing_like_scikit_learns():
+    distances = euclidean_distances(structureless(60)).astype(float)
+    distances[49:, 49:] = 0
+    distances[49:, :49], distances[:49, 49:] = distances[49, :49], distances[:49, 49:50]
+    labels = np.repeat([0, 1, 2], [49, 5, 6])
+    expected = silhouette_score(distances, labels, metric="precomputed")
+    assert clustering._silhouette(distances, labels) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_best_silhouette_chooses_k():
