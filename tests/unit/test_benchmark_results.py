@@ -77,14 +77,31 @@ def test_the_readme_says_of_how_many_rows_its_ratios_are() -> None:
     assert rows("training")[0]["name"].replace("fine-tuning", "fine-tuning it") in text
 
 
-def test_the_page_names_each_goal_that_is_missed_with_a_ratio_or_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The site's hook, with no results yet."""
     spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/hooks/reference.py")
     assert spec and spec.loader
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
-    monkeypatch.setattr(reference, "RESULTS", tmp_path)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    monkeypatch.setattr(found, "RESULTS", tmp_path)
+    return found
+
+
+def test_a_table_of_the_page_has_the_ratios_of_single_rounds_where_the_file_has_them(
+    reference: Any, tmp_path: Path
+) -> None:
+    row = {"name": "some", "unit": "s", "ours": 3.0, "peer": 2.0, "peer_name": "another", "ratio": 1.5, "goal": ""}
+    row |= {"met": None, "floor": 1.5, "share_of_floor": 0.5}
+    machine = {"cores": 2, "cpu": "some", "memory_gb": 24}
+    written = {"machine": machine, "versions": {}, "command": "some", "rows": [{**row, "ratios": [1.25, 1.75]}, row]}
+    (tmp_path / "some.json").write_text(json.dumps(written))
+    shown = reference.benchmark("some").splitlines()[-2:]
+    assert shown[0] == "| some (s) | 3 | 2 | another | 1.5 (1.25 to 1.75) |  |  | 1.5 (50%) |"
+    assert shown[1] == "| some (s) | 3 | 2 | another | 1.5 |  |  | 1.5 (50%) |"
+
+
+def test_the_page_names_each_goal_that_is_missed_with_a_ratio_or_without(reference: Any, tmp_path: Path) -> None:
     kept = {"unit": "s", "share_of_floor": None, "peer_name": "another"}
     slow = {**kept, "name": "slow", "ours": 3.0, "ratio": 1.5, "goal": "<= 1 x", "met": False}
     lost = {**kept, "name": "lost", "ours": 2, "ratio": None, "goal": "0", "met": False}
