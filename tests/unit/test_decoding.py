@@ -149,6 +149,22 @@ def test_what_was_in_memory_before_changes_nothing(model):
         torch.use_deterministic_algorithms(before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("vocabulary", [decoding.BLOCK, 10 * decoding.BLOCK, 10 * decoding.BLOCK + 1])
+def test_the_likeliest_token_is_that_of_argmax_the_first_of_equal_ones(vocabulary, dtype):
+    drawn = torch.Generator().manual_seed(0)
+    scores = torch.randn(64, vocabulary, generator=drawn)
+    equal = torch.randint(0, 3, (64, vocabulary), generator=drawn)
+    hidden = torch.full((64, vocabulary), -torch.inf)
+    hidden[:, -1] = scores[:, -1]
+    broken = scores.clone()
+    broken[::2, vocabulary // 2], broken[::3, vocabulary // 3] = torch.nan, torch.inf
+    nothing = torch.full((64, vocabulary), -torch.inf)
+    for rows in (some.to(dtype) for some in (scores, equal, hidden, broken, nothing)):
+        assert decoding.likeliest(rows).tolist() == rows.argmax(-1).tolist()
+        assert decoding.likeliest(rows).tolist() == rows.float().numpy().argmax(-1).tolist()
+
+
 def test_prompts_are_read_in_portions(model):
     prompts = some_prompts(12)
     answers, calls = decode(model, prompts, 4, together=12, read=64)
