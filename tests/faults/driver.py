@@ -126,16 +126,19 @@ def strike(owner: Any, method: str, count: Iterator[int], name: str, fault: dict
     """Put the fault before or after the n-th call of a method, and count the calls."""
     original: Callable[..., Any] = getattr(owner, method)
 
-    def counted(*args: Any, **kwargs: Any) -> Any:
+    after = fault.get("when") == "after"  # then calls count as they return: with the n-th, n are done
+
+    def strike_if_due(last: Any) -> None:
         number = next(count)
-        struck = name == fault.get("at") and (
-            Path(args[-1]).name == fault["to"] if "to" in fault else number == fault["nth"]
-        )
-        if struck and fault["when"] == "before":
+        if name == fault.get("at") and (Path(last).name == fault["to"] if "to" in fault else number == fault["nth"]):
             do(fault["do"], Path(run_dir))
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        if not after:
+            strike_if_due(args[-1])
         result = original(*args, **kwargs)
-        if struck and fault["when"] == "after":
-            do(fault["do"], Path(run_dir))
+        if after:
+            strike_if_due(args[-1])
         return result
 
     setattr(owner, method, counted)

@@ -73,6 +73,13 @@ def test_each_row_gets_what_it_gets_alone(model, head, together):
     assert decode(model, prompts, 12, together, ends_with_a_small_one)[0] == expected
 
 
+def test_tokens_that_are_looked_for_in_blocks_are_the_same(model, monkeypatch):
+    assert model.config.vocab_size == 7 * 37
+    monkeypatch.setattr(decoding, "BLOCK", 7)
+    prompts = some_prompts(9)
+    assert decode(model, prompts, 12)[0] == [alone(model, prompt, 12) for prompt in prompts]
+
+
 def test_answers_longer_than_the_free_columns_go_on_in_a_larger_cache(model, monkeypatch):
     monkeypatch.setattr(decoding, "FREE_COLUMNS", 5)
     prompts = some_prompts(6)
@@ -160,7 +167,8 @@ def test_the_likeliest_token_is_that_of_argmax_the_first_of_equal_ones(vocabular
     broken = scores.clone()
     broken[::2, vocabulary // 2], broken[::3, vocabulary // 3] = torch.nan, torch.inf
     nothing = torch.full((64, vocabulary), -torch.inf)
-    for rows in (some.to(dtype) for some in (scores, equal, hidden, broken, nothing)):
+    last = torch.randn(64, 3, vocabulary, generator=drawn)[:, -1]  # as a model's scores: with gaps between the rows
+    for rows in (some.to(dtype) for some in (scores, equal, hidden, broken, nothing, last)):
         assert decoding.likeliest(rows).tolist() == rows.argmax(-1).tolist()
         assert decoding.likeliest(rows).tolist() == rows.float().numpy().argmax(-1).tolist()
 

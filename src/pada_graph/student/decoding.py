@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Layers = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of each layer: rows, heads, columns, size
 
-FREE_COLUMNS = 128  # steps between two copies of the cache
+FREE_COLUMNS = 64  # steps between two copies of the cache
 REFILL = 4  # rows that ended are taken out, and others let in, once they are this part of all
 READ_TOKENS = 2048  # of prompts, at once, which bounds what their layers' results take
 FLOAT32_READ_TOKENS = 512  # they keep a CPU busy in float32, and fewer rows at once are less padded
@@ -93,7 +93,7 @@ def likeliest(scores: "torch.Tensor") -> "torch.Tensor":
         return scores.argmax(-1)
     blocks = scores.reshape(len(scores), -1, BLOCK)
     highest = blocks.amax(-1).argmax(-1)
-    return highest * BLOCK + blocks[torch.arange(len(scores)), highest].argmax(-1)
+    return highest * BLOCK + blocks[torch.arange(len(scores), device=scores.device), highest].argmax(-1)
 
 
 @cache
