@@ -8,7 +8,7 @@ pytest.importorskip("transformers")
 
 import torch
 
-from pada_graph.student import decoding, models
+from pada_graph.student import decoding, likeliest, models
 
 ENDS = [2]
 
@@ -75,7 +75,7 @@ def test_each_row_gets_what_it_gets_alone(model, head, together):
 
 def test_tokens_that_are_looked_for_in_blocks_are_the_same(model, monkeypatch):
     assert model.config.vocab_size == 7 * 37
-    monkeypatch.setattr(decoding, "BLOCK", 7)
+    monkeypatch.setattr(likeliest, "BLOCK", 7)
     prompts = some_prompts(9)
     assert decode(model, prompts, 12)[0] == [alone(model, prompt, 12) for prompt in prompts]
 
@@ -154,23 +154,6 @@ def test_what_was_in_memory_before_changes_nothing(model):
         assert decode(model, prompts, 12, 4, ends_with_a_small_one)[0] == expected
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("vocabulary", [decoding.BLOCK, 10 * decoding.BLOCK, 10 * decoding.BLOCK + 1])
-def test_the_likeliest_token_is_that_of_argmax_the_first_of_equal_ones(vocabulary, dtype):
-    drawn = torch.Generator().manual_seed(0)
-    scores = torch.randn(64, vocabulary, generator=drawn)
-    equal = torch.randint(0, 3, (64, vocabulary), generator=drawn)
-    hidden = torch.full((64, vocabulary), -torch.inf)
-    hidden[:, -1] = scores[:, -1]
-    broken = scores.clone()
-    broken[::2, vocabulary // 2], broken[::3, vocabulary // 3] = torch.nan, torch.inf
-    nothing = torch.full((64, vocabulary), -torch.inf)
-    last = torch.randn(64, 3, vocabulary, generator=drawn)[:, -1]  # as a model's scores: with gaps between the rows
-    for rows in (some.to(dtype) for some in (scores, equal, hidden, broken, nothing, last)):
-        assert decoding.likeliest(rows).tolist() == rows.argmax(-1).tolist()
-        assert decoding.likeliest(rows).tolist() == rows.float().numpy().argmax(-1).tolist()
 
 
 def test_prompts_are_read_in_portions(model):

@@ -12,6 +12,8 @@ from inspect import signature
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from pada_graph.student.likeliest import likeliest
+
 if TYPE_CHECKING:
     import torch
     from transformers.cache_utils import Cache
@@ -23,7 +25,6 @@ REFILL = 4  # rows that ended are taken out, and others let in, once they are th
 READ_TOKENS = 2048  # of prompts, at once, which bounds what their layers' results take
 FLOAT32_READ_TOKENS = 512  # they keep a CPU busy in float32, and fewer rows at once are less padded
 CACHE_BYTES = 2 << 30  # of the keys and values of all rows in flight
-BLOCK = 128  # scores, of which vocabularies are mostly a multiple
 
 
 @dataclass
@@ -76,24 +77,6 @@ def tokens_at_once(model: Any) -> int:
 
     in_float32 = model.device.type == "cpu" and model.dtype == torch.float32
     return FLOAT32_READ_TOKENS if in_float32 else READ_TOKENS
-
-
-def likeliest(scores: "torch.Tensor") -> "torch.Tensor":
-    """The first token with the highest score of each row, as by `argmax`, which is slow on a CPU (pytorch#140000).
-
-    `amax` is quick there: of blocks of the vocabulary the one with the highest score is looked for, and the token in
-    that alone.
-
-    Args:
-        scores: rows, vocabulary.
-    """
-    import torch
-
-    if scores.device.type != "cpu" or scores.shape[1] % BLOCK:
-        return scores.argmax(-1)
-    blocks = scores.reshape(len(scores), -1, BLOCK)
-    highest = blocks.amax(-1).argmax(-1)
-    return highest * BLOCK + blocks[torch.arange(len(scores), device=scores.device), highest].argmax(-1)
 
 
 @cache
